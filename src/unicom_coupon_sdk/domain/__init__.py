@@ -1,0 +1,1 @@
+"""Pure data and rules. Imports nothing but pydantic and the error tree; does no I/O and reads no clock."""

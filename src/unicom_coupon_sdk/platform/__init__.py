@@ -1,0 +1,1 @@
+"""What a platform offers to the core: effects, the adapter protocol, the dated profile, the registry."""

@@ -1,0 +1,160 @@
+"""What an emulator is, and what the sandbox's frame gives it.
+
+An emulator is a platform without sockets: it is handed requests as received (raw target, raw headers, raw body) and
+hands back answers. Everything around it is the frame's: servers, recording, faults, the clock, delivery of callbacks,
+persistence. So the same emulator serves over real sockets, in process, and in the simulator.
+
+State lives in ``Frame.store`` and nowhere else: each request is one transaction of it, committed before the answer
+goes out, so a killed sandbox has lost nothing that it answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it came over the wire. ``target`` is the raw request target: path and query, still encoded."""
+
+    method: str
+    target: str
+    headers: Headers
+    content: bytes = field(repr=False)
+    base_url: str = ""
+
+    def header(self, name: str) -> str | None:
+        """The first value of ``name``, whatever its case."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    @property
+    def path(self) -> str:
+        """The target without its query, still percent-encoded."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """The raw query, without the question mark; empty if there is none."""
+        return self.target.partition("?")[2]
+
+
+class Store(Protocol):
+    """The emulator's documents, by kind and key; values are JSON. Reads see the writes of the same request."""
+
+    def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        """A copy of the document, or ``None``."""
+
+    def put(self, kind: str, key: str, value: Mapping[str, Any]) -> None:
+        """Write a document whole."""
+
+    def delete(self, kind: str, key: str) -> None:
+        """Forget a document; nothing happens when there is none."""
+
+    def all(self, kind: str) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Every document of a kind, in the order of first writing."""
+
+    def next_number(self, name: str) -> int:
+        """1, 2, 3, … for each name."""
+
+
+class Frame(Protocol):
+    """What the sandbox gives an emulator."""
+
+    @property
+    def store(self) -> Store:
+        """Where all state lives."""
+
+    @property
+    def directory(self) -> Path:
+        """The emulator's own folder for key files; made at first start, kept over restarts."""
+
+    def now(self) -> datetime:
+        """The simulated time, aware, UTC."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """From the sandbox's seed when it has one, else from the operating system."""
+
+    def send_callback(self, callback: Callback) -> None:
+        """Queue a callback for delivery on its schedule."""
+
+    def send_message(self, to: str, *, kind: str, text: str, code: str | None = None) -> None:
+        """Put a text into the outbox of phone messages."""
+
+    def registered_url(self, event: str) -> str | None:
+        """The callback address that the merchant registered for ``event`` (``POST /callbacks``), if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """News that the emulator wants delivered to ``url``.
+
+    ``schedule_s`` are the waits before each attempt, in seconds; the frame stops at an accepted attempt or at the
+    end. The request itself is made anew for each attempt by ``Emulator.render_callback`` from ``payload``, so its
+    timestamp and signature are fresh.
+    """
+
+    callback_id: str
+    event: str
+    url: str
+    payload: dict[str, Any] = field(repr=False)
+    schedule_s: tuple[float, ...]
+
+
+class Emulator(Protocol):
+    """One platform. ``name`` is the platform's; each instance serves one HTTP listener."""
+
+    name: str
+
+    def __init__(self, frame: Frame) -> None: ...
+
+    def credentials(self) -> Mapping[str, Any]:
+        """The platform's section of ``sandbox.json`` without its addresses. Makes keys at first start."""
+
+    def client_settings(self, base_url: str) -> Mapping[str, Any]:
+        """The platform's section of ``unicom-coupon.toml`` for our own client."""
+
+    def answer(self, request: Received) -> HttpAnswer:
+        """Serve one request: verify, act, answer, signed. Never raises for what a client sends."""
+
+    def refuse(self, request: Received, code: str) -> HttpAnswer:
+        """The platform's error answer with its own ``code``, without doing anything (fault ``error``)."""
+
+    def spoil(self, kind: str, answer: HttpAnswer, *, probe: bool) -> HttpAnswer:
+        """``answer`` with a fault of the signature: ``bad_signature``, ``wrong_serial`` or ``stale_timestamp``."""
+
+    def render_callback(self, callback: Callback) -> tuple[str, Headers, bytes]:
+        """Method, headers and body of the next delivery attempt, signed now."""
+
+    def is_accepted(self, answer: HttpAnswer) -> bool:
+        """Whether the merchant's answer to a callback ends its delivery."""
+
+    def fault_key(self, request: Received) -> str:
+        """What ``match`` of a fault is compared with: the path without query, or the platform's method name."""
+
+    def tick(self) -> None:
+        """Do what is due at the simulated time: expiries and the like. Called after each move of the clock."""
+
+    def issue(self, wish: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """``POST /coupons``: what holder and merchant would know of each. Raises ``ValueError`` with what is wrong."""
+
+    def order(self, wish: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``POST /orders``: a paid order."""
+
+    def deliver(self, wish: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``POST /deliveries``: what only a front end could do."""
+
+    def view(self, code: str) -> Mapping[str, Any] | None:
+        """``GET /coupons/{platform}/{code}``: ``{code, state, history: [{at, event, request_no?}]}``."""
+
+    def key_steps(self) -> Sequence[str]:
+        """``GET /keys``: the steps of the platform's rotation, in order."""
+
+    def rotate(self, step: str) -> Mapping[str, Any]:
+        """``POST /keys/rotate``: take a step; answers what changed, with any new credentials."""

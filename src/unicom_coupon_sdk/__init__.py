@@ -1,3 +1,186 @@
-"""China Unicom e-coupons on every platform, behind one interface."""
+"""China Unicom e-coupons on every platform, behind one interface.
+
+The names below are the public API; a test pins them. They are imported when first used, so ``import
+unicom_coupon_sdk`` is quick and a process pays only for what it touches.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
+    from unicom_coupon_sdk.config import Settings
+    from unicom_coupon_sdk.domain.code import CouponCode
+    from unicom_coupon_sdk.domain.coupon import (
+        AmountOff,
+        Cash,
+        Coupon,
+        CouponTemplate,
+        Exchange,
+        Funding,
+        PercentOff,
+        PhoneCredit,
+    )
+    from unicom_coupon_sdk.domain.events import Acknowledgement, CouponEvent, EventKind, NewsKind, VerifiedEvent
+    from unicom_coupon_sdk.domain.money import fen_of_yuan, yuan_text
+    from unicom_coupon_sdk.domain.order import Holder, Order
+    from unicom_coupon_sdk.domain.redemption import Binding, RedeemRequest, Redemption, Reversal, ReverseRequest
+    from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest, VoidRequest
+    from unicom_coupon_sdk.domain.sensitive import PhoneNumber, PlatformUser
+    from unicom_coupon_sdk.domain.state import CouponState, OperationState, ReversalCause
+    from unicom_coupon_sdk.domain.token import QrToken
+    from unicom_coupon_sdk.domain.verification import (
+        BiometricProof,
+        Challenge,
+        LoginProof,
+        Method,
+        PhoneProof,
+        ScanProof,
+        SmsProof,
+        TerminalProof,
+        WalletProof,
+    )
+    from unicom_coupon_sdk.errors import (
+        CallerError,
+        ComplianceError,
+        ConfigurationError,
+        CouponError,
+        CouponStateError,
+        Diagnosis,
+        Effected,
+        ForgedMessage,
+        IdempotencyConflict,
+        LedgerError,
+        LimitError,
+        PlatformError,
+        PlatformRefused,
+        PlatformUnavailable,
+        PlatformUnknown,
+        RiskError,
+        UnsupportedOperation,
+        ValidationError,
+        VerificationError,
+    )
+    from unicom_coupon_sdk.flows.expire import Voided
+    from unicom_coupon_sdk.flows.notify import Notice
+    from unicom_coupon_sdk.flows.recover import Recovery
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "client": ("AsyncCouponClient", "CouponClient"),
+    "config": ("Settings",),
+    "domain.code": ("CouponCode",),
+    "domain.coupon": (
+        "AmountOff", "Cash", "Coupon", "CouponTemplate", "Exchange", "Funding", "PercentOff", "PhoneCredit",
+    ),
+    "domain.events": ("Acknowledgement", "CouponEvent", "EventKind", "NewsKind", "VerifiedEvent"),
+    "domain.money": ("fen_of_yuan", "yuan_text"),
+    "domain.order": ("Holder", "Order"),
+    "domain.redemption": ("Binding", "RedeemRequest", "Redemption", "Reversal", "ReverseRequest"),
+    "domain.requests": ("BindRequest", "ChallengeRequest", "IssuedBatch", "IssueRequest", "VoidRequest"),
+    "domain.sensitive": ("PhoneNumber", "PlatformUser"),
+    "domain.state": ("CouponState", "OperationState", "ReversalCause"),
+    "domain.token": ("QrToken",),
+    "domain.verification": (
+        "BiometricProof", "Challenge", "LoginProof", "Method", "PhoneProof", "ScanProof", "SmsProof", "TerminalProof",
+        "WalletProof",
+    ),
+    "errors": (
+        "CallerError", "ComplianceError", "ConfigurationError", "CouponError", "CouponStateError", "Diagnosis",
+        "Effected", "ForgedMessage", "IdempotencyConflict", "LedgerError", "LimitError", "PlatformError",
+        "PlatformRefused", "PlatformUnavailable", "PlatformUnknown", "RiskError", "UnsupportedOperation",
+        "ValidationError", "VerificationError",
+    ),
+    "flows.expire": ("Voided",),
+    "flows.notify": ("Notice",),
+    "flows.recover": ("Recovery",),
+}  # fmt: skip
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Acknowledgement",
+    "AmountOff",
+    "AsyncCouponClient",
+    "BindRequest",
+    "Binding",
+    "BiometricProof",
+    "CallerError",
+    "Cash",
+    "Challenge",
+    "ChallengeRequest",
+    "ComplianceError",
+    "ConfigurationError",
+    "Coupon",
+    "CouponClient",
+    "CouponCode",
+    "CouponError",
+    "CouponEvent",
+    "CouponState",
+    "CouponStateError",
+    "CouponTemplate",
+    "Diagnosis",
+    "Effected",
+    "EventKind",
+    "Exchange",
+    "ForgedMessage",
+    "Funding",
+    "Holder",
+    "IdempotencyConflict",
+    "IssueRequest",
+    "IssuedBatch",
+    "LedgerError",
+    "LimitError",
+    "LoginProof",
+    "Method",
+    "NewsKind",
+    "Notice",
+    "OperationState",
+    "Order",
+    "PercentOff",
+    "PhoneCredit",
+    "PhoneNumber",
+    "PhoneProof",
+    "PlatformError",
+    "PlatformRefused",
+    "PlatformUnavailable",
+    "PlatformUnknown",
+    "PlatformUser",
+    "QrToken",
+    "Recovery",
+    "RedeemRequest",
+    "Redemption",
+    "Reversal",
+    "ReversalCause",
+    "ReverseRequest",
+    "RiskError",
+    "ScanProof",
+    "Settings",
+    "SmsProof",
+    "TerminalProof",
+    "UnsupportedOperation",
+    "ValidationError",
+    "VerificationError",
+    "VerifiedEvent",
+    "VoidRequest",
+    "Voided",
+    "WalletProof",
+    "__version__",
+    "fen_of_yuan",
+    "yuan_text",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

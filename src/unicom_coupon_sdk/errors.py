@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from unicom_coupon_sdk import texts
 
@@ -91,7 +91,7 @@ class CouponError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.code, self._state()))
 
-    def _state(self) -> dict[str, object]:
+    def _state(self) -> dict[str, Any]:
         return {
             "field": self.field,
             "platform": self.platform,
@@ -126,8 +126,8 @@ class CouponError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
 
-def _rebuild(kind: type[CouponError], code: str, state: dict[str, object]) -> CouponError:
-    return kind(code, **state)  # type: ignore[arg-type]
+def _rebuild(kind: type[CouponError], code: str, state: dict[str, Any]) -> CouponError:
+    return kind(code, **state)
 
 
 class ConfigurationError(CouponError):
@@ -142,8 +142,11 @@ class CallerError(CouponError):
     default_code = "request.invalid"
 
 
-class ValidationError(CallerError):
-    """A field has a shape that cannot be accepted; ``field`` names it."""
+class ValidationError(CallerError, ValueError):
+    """A field has a shape that cannot be accepted; ``field`` names it.
+
+    Also a ``ValueError``, so that pydantic gathers one raised in a validator and we learn where it was.
+    """
 
     default_code = "request.invalid"
 
@@ -151,12 +154,12 @@ class ValidationError(CallerError):
     def of(cls, error: pydantic.ValidationError, *, within: str = "") -> ValidationError:
         """The first fault of a pydantic error as ours: field and reason, never the value."""
         first = error.errors(include_url=False, include_input=False, include_context=True)[0]
-        context = first.get("ctx", {})
-        cause = context.get("error")
+        path = (within, *first["loc"]) if within else first["loc"]
+        field = ".".join(str(part) for part in path) or "request"
+        cause = first.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):
-            return cause
-        where = ".".join(str(part) for part in ((within, *first["loc"]) if within else first["loc"]))
-        return cls("request.invalid", field=where or within or "request", reason=first["msg"])
+            return cls(cause.code, **{**cause._state(), "field": field if path else cause.field})
+        return cls("request.invalid", field=field, reason=first["msg"])
 
 
 class CouponStateError(CallerError):

@@ -17,7 +17,7 @@ from unicom_coupon_sdk.errors import ValidationError
 MAX_FEN = 10**12
 """Ten thousand million yuan: above any platform's field, so a slip of digits is caught here."""
 
-_YUAN = re.compile(r"(?P<sign>-?)(?P<yuan>\d{1,10})(?:\.(?P<fen>\d{1,2}))?")
+_YUAN = re.compile(r"(?P<sign>-?)(?P<yuan>\d{1,10})(?:\.(?P<fen>\d{1,2}))?", re.ASCII)
 
 
 class Currency(StrEnum):

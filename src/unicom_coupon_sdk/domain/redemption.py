@@ -17,7 +17,7 @@ from unicom_coupon_sdk.domain.sensitive import PlatformUser
 from unicom_coupon_sdk.domain.settlement import SettlementDate
 from unicom_coupon_sdk.domain.state import OperationState, ReversalCause
 from unicom_coupon_sdk.domain.token import QrToken
-from unicom_coupon_sdk.domain.verification import Proof
+from unicom_coupon_sdk.domain.verification import Challenge, Proof
 from unicom_coupon_sdk.errors import CouponError, Effected
 
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._:-]{1,64}$")]
@@ -142,13 +142,19 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class HeldRedemption:
-    """All an adapter needs to carry a redemption out, ask about it, or take it back."""
+    """All an adapter needs to carry a redemption out, ask about it, or take it back.
+
+    ``proof`` and ``challenge`` are there only while the redemption is first carried out, for platforms that check the
+    proof themselves; they are never stored.
+    """
 
     redemption: Redemption
     code: CouponCode
     template: CouponTemplate
     listing: Listing
     binding: Binding
+    proof: Proof | None = field(default=None, repr=False)
+    challenge: Challenge | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

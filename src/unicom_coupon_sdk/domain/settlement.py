@@ -26,7 +26,7 @@ class DayCount(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlementTerms:
-    """In force from ``since`` to before ``until``. Redemptions at or after ``cut_off`` (Beijing) count for the next day.
+    """In force from ``since`` to before ``until``. Redemptions from ``cut_off`` (Beijing) on count for the next day.
 
     ``fee_bp`` and ``advance_fee_bp`` are ten-thousandths of the settled amount; ``advance_fee_bp`` is the price of
     advanced funds (T+0). ``contract`` names terms that hold only where the merchant has agreed them.

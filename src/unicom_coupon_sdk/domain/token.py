@@ -28,6 +28,11 @@ class QrToken(Sensitive):
     noun = "token"
     longest = 96
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it has the form of a token made here; a platform's own payment code has not."""
+        return self._text.startswith(PREFIX)
+
 
 def make_token(coupon_id: str, *, at: datetime, key: bytes) -> QrToken:
     """The token to show at ``at`` (aware). ``key`` is the issuer's token key."""

@@ -3,8 +3,8 @@
 ``challenge`` says what the user must do; the proof carries the result back. Only the guard makes a
 ``VerifiedHolder``, and a redemption cannot be held without one, so nothing can switch verification off. Biometrics
 never enter: where a face or finger is checked, it is by the user's own device or by the platform, and what comes here
-is their signed verdict. A user who declines a face always has another way (CAC/MPS measures on face recognition, in force since 1 June
-2025, art. 10: a face must not be the only way).
+is their signed verdict. A user who declines a face always has another way (the CAC and MPS measures on face recognition,
+in force since 1 June 2025, art. 10: a face must not be the only way).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from unicom_coupon_sdk.domain.model import Value
-from unicom_coupon_sdk.domain.sensitive import OneTimeCode, PlatformUser, Secret
+from unicom_coupon_sdk.domain.sensitive import OneTimeCode, PhoneNumber, PlatformUser, Secret
 from unicom_coupon_sdk.domain.token import QrToken
 
 
@@ -112,12 +112,18 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
-    """What an adapter established about a proof: who it is, and how. ``user`` is the platform's name for them."""
+    """What an adapter established about a proof: whom it shows.
+
+    ``user`` is the platform's name for them and ``phone`` their number; the guard compares either with the coupon's
+    holder. ``terminal_no`` is a terminal that vouches. ``in_redemption`` says that the platform itself checks the
+    proof as part of the redemption (a bank's one-time code), so that nothing can be known before.
+    """
 
     method: Method
     user: PlatformUser | None = None
-    phone: str | None = field(default=None, repr=False)
-    device: str | None = field(default=None, repr=False)
+    phone: PhoneNumber | None = None
+    terminal_no: str | None = None
+    in_redemption: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +134,4 @@ class VerifiedHolder:
     method: Method
     verified_at: datetime
     device_index: str | None = None
-    challenge_id: str | None = None
+    challenge: Challenge | None = None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from unicom_coupon_sdk.crypto.providers import Keys
 from unicom_coupon_sdk.domain.model import Value
 from unicom_coupon_sdk.errors import ConfigurationError
 from unicom_coupon_sdk.platform.adapter import PlatformAdapter
@@ -23,20 +25,21 @@ GROUP = "unicom_coupon.adapters"
 class AdapterPlugin:
     """What an adapter distribution offers.
 
-    ``settings`` is the type of its section in the configuration; ``build`` makes an adapter from such a section,
-    loading keys, without any network. ``emulator`` imports and returns the sandbox emulator's class: a function, so
-    that a merchant's process never imports it.
+    ``settings`` is the type of its section in the configuration; ``build`` makes an adapter from such a section
+    and a key source (``crypto.providers.Keys``), loading keys, without any network. ``emulator`` imports and
+    returns the sandbox emulator's class: a function, so that a merchant's process never imports it.
     """
 
     profile: PlatformProfile
     settings: type[Value]
-    build: Callable[[Any], PlatformAdapter]
+    build: Callable[[Any, Keys], PlatformAdapter]
     emulator: Callable[[], type[Any]]
     interface_version: int = INTERFACE_VERSION
 
 
+@cache
 def available() -> Mapping[str, EntryPoint]:
-    """The installed adapters by platform name, not loaded. Raises ``ConfigurationError`` when two claim one name."""
+    """The installed adapters by platform name, not loaded; looked up once a process. Raises ``ConfigurationError`` when two claim one name."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
         other = found.get(point.name)

@@ -18,7 +18,6 @@ from tenacity.wait import wait_base
 from unicom_coupon_sdk.errors import PlatformError, PlatformUnavailable, PlatformUnknown
 from unicom_coupon_sdk.platform.effects import Flow, Now, Sleep
 
-
 T = TypeVar("T")
 
 

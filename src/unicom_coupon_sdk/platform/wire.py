@@ -22,10 +22,13 @@ def header(headers: Headers, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One HTTP request. ``url`` is absolute and already percent-encoded; it goes out as it stands."""
+    """One HTTP request. ``url`` is absolute and already percent-encoded; it goes out as it stands.
+
+    The URL is not shown either: some platforms want a user, a coupon code or a secret in it.
+    """
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Headers = field(repr=False)
     content: bytes = field(default=b"", repr=False)
 
@@ -58,7 +61,8 @@ class HttpAnswer:
 class TransportRules:
     """What the transport must keep to: which hosts, how long, how much.
 
-    Plain HTTP is allowed to loopback addresses only. ``largest_answer`` is in bytes. TLS is at least 1.2 and always verified.
+    Plain HTTP is allowed to loopback addresses only. TLS is at least 1.2 and always verified. ``largest_answer`` is in
+    bytes.
     """
 
     allowed_hosts: frozenset[str]

@@ -1,0 +1,231 @@
+"""Calls, and the bytes they become on either gateway (sheet §1.2, §1.3, §1.11).
+
+A ``Call`` says what is asked, once; ``RequestMaker`` turns it into a signed request of the classic gateway or of
+OpenAPI v3. Business content is serialised exactly once, before signing. On the classic gateway the public parameters
+go in the query, as Alipay's own clients do, and everything that is nobody else's business (content, tokens, login
+codes) in the body, since queries end in access logs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from unicom_coupon_adapters.alipay.compliance import SHIM
+from unicom_coupon_adapters.alipay.keys import AlipayKeys
+from unicom_coupon_adapters.alipay.settings import AlipaySettings
+from unicom_coupon_adapters.alipay.signing import V3Request, canonical, sign_text
+from unicom_coupon_sdk.domain.sensitive import Secret
+from unicom_coupon_sdk.domain.times import BEIJING
+from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
+from unicom_coupon_sdk.platform.wire import HttpRequest
+
+_IN_QUERY = (
+    "app_id", "method", "format", "charset", "version", "timestamp", "sign_type", "encrypt_type", "app_cert_sn",
+    "alipay_root_cert_sn", "notify_url", "return_url",
+)  # fmt: skip
+_FORM = (("Content-Type", "application/x-www-form-urlencoded;charset=utf-8"), ("Accept", "*/*"))
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A call's form in OpenAPI v3: verb, and a path whose ``{names}`` are taken out of the content."""
+
+    verb: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call, whichever gateway carries it.
+
+    Made by ``Api.call``, which has checked it. ``content`` becomes ``biz_content``, or the v3 body or query.
+    ``parameters`` are business parameters beside it, for the few APIs that want them so. ``is_write``: without a
+    trustworthy answer it is unknown whether it was done. ``codeless``: success carries no ``code`` (§5.2).
+    """
+
+    method: str
+    content: Mapping[str, Any] = field(repr=False)
+    is_write: bool
+    rest: Rest | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    codeless: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """One API: its name, its v3 form if it has one, and the members its content may have.
+
+    ``in_parameters``: the few APIs that take business parameters beside ``biz_content`` instead of inside.
+    """
+
+    method: str
+    required: frozenset[str]
+    optional: frozenset[str] = frozenset()
+    is_write: bool = True
+    rest: Rest | None = None
+    in_parameters: bool = False
+    codeless: bool = False
+
+    def call(self, content: Mapping[str, Any]) -> Call:
+        """The call with this content; members that are ``None`` or empty are left out.
+
+        Raises ``ValidationError`` (``alipay.member_missing``, ``alipay.member_unknown``, ``alipay.float``) and
+        ``ComplianceError`` (``compliance.not_sent``).
+        """
+        given = _kept(content)
+        if not self.required <= given.keys():
+            raise ValidationError("alipay.member_missing", field=min(self.required - given.keys()), method=self.method)
+        unknown = given.keys() - self.required - self.optional
+        if unknown:
+            raise ValidationError("alipay.member_unknown", field=min(unknown), method=self.method)
+        SHIM.outgoing(given)
+        return Call(
+            method=self.method,
+            content={} if self.in_parameters else given,
+            parameters=given if self.in_parameters else {},
+            is_write=self.is_write,
+            rest=self.rest,
+            codeless=self.codeless,
+        )
+
+
+def members(names: str) -> frozenset[str]:
+    """Member names from a text with blanks between them."""
+    return frozenset(names.split())
+
+
+class RequestMaker:
+    """Makes signed requests for one application. Holds no state but keys and constants; safe to share."""
+
+    def __init__(self, settings: AlipaySettings, keys: AlipayKeys) -> None:
+        if settings.encrypt_content and keys.cipher is None:
+            raise ConfigurationError("alipay.mode_keys", field="aes_key", mode="encrypt_content")
+        self._keys = keys
+        self._url = settings.gateway_url
+        self._v3_url = settings.v3_url.rstrip("/")
+        self._app_id = settings.app_id
+        self._life_s = settings.v3_request_life_s
+        self._encrypts = settings.encrypt_content
+        self._fixed = {
+            name: value
+            for name, value in (
+                ("app_id", settings.app_id),
+                ("format", "json"),
+                ("charset", "utf-8"),
+                ("version", "1.0"),
+                ("sign_type", keys.sign_type.value),
+                ("app_cert_sn", keys.app_cert_sn),
+                ("alipay_root_cert_sn", keys.alipay_root_sn),
+                ("app_auth_token", keys.app_auth_token),
+            )
+            if value
+        }
+
+    def classic(self, call: Call, *, at: datetime) -> HttpRequest:
+        """``call`` for ``gateway.do``, stamped ``at`` (aware) in Beijing time and signed."""
+        parameters = self.parameters(call, at=at)
+        parameters["sign"] = sign_text(canonical(parameters), self._keys.app.signer)
+        query = [f"{name}={_form(parameters[name])}" for name in _IN_QUERY if name in parameters]
+        query.append(f"sign={_form(parameters['sign'])}")
+        body = [
+            f"{name}={_form(value)}" for name, value in parameters.items() if name not in _IN_QUERY and name != "sign"
+        ]
+        return HttpRequest("POST", f"{self._url}?{'&'.join(query)}", _FORM, "&".join(body).encode("ascii"))
+
+    def parameters(self, call: Call, *, at: datetime) -> dict[str, str]:
+        """All parameters that are sent and signed, without ``sign``; no empty one among them."""
+        parameters = {**self._fixed, "method": call.method, "timestamp": beijing_text(at)}
+        text = _ENCODE(call.content) if call.content else ""
+        if text and self._encrypts and self._keys.cipher is not None:
+            text = self._keys.cipher.encrypt(text)
+            parameters["encrypt_type"] = "AES"
+        if text:
+            parameters["biz_content"] = text
+        parameters.update(call.parameters)
+        return parameters
+
+    def v3(self, call: Call, *, at: datetime, nonce: str) -> HttpRequest:
+        """``call`` for OpenAPI v3. It must have a ``rest`` form. ``nonce`` is fresh and also names the request."""
+        rest = call.rest
+        assert rest is not None
+        left = {**call.content, **call.parameters}
+        path = _PLACE.sub(lambda place: quote(str(left.pop(place[1])), safe=""), rest.path)
+        body, target = "", path
+        if rest.verb == "GET":
+            target = f"{path}?{_query(left)}" if left else path
+        else:
+            body = _ENCODE(left)
+        headers = [("Content-Type", "application/json; charset=utf-8"), ("alipay-request-id", nonce)]
+        if body and self._encrypts and self._keys.cipher is not None:
+            body = self._keys.cipher.encrypt(body)
+            headers = [("Content-Type", "text/plain; charset=utf-8"), *headers[1:], ("alipay-encrypt-type", "AES")]
+        url = self._v3_url + target
+        signed = V3Request(
+            app_id=self._app_id,
+            app_cert_sn=self._keys.app_cert_sn,
+            nonce=nonce,
+            timestamp_ms=int(at.timestamp() * 1000),
+            expires_s=self._life_s,
+            verb=rest.verb,
+            target=HttpRequest(rest.verb, url, ()).target,
+            body=body,
+            app_auth_token=self._keys.app_auth_token,
+        )
+        if self._keys.alipay_root_sn:
+            headers.append(("alipay-root-cert-sn", self._keys.alipay_root_sn))
+        if self._keys.app_auth_token:
+            headers.append(("alipay-app-auth-token", self._keys.app_auth_token))
+        headers.append(("Authorization", signed.authorization(self._keys.app.signer)))
+        return HttpRequest(rest.verb, url, tuple(headers), body.encode())
+
+
+def beijing_text(at: datetime) -> str:
+    """``at`` as Alipay writes times: ``2026-01-15 10:20:31``, Beijing time whatever the host's zone is."""
+    local = at.astimezone(BEIJING)
+    return f"{local.year:04d}-{local.month:02d}-{local.day:02d} {local.hour:02d}:{local.minute:02d}:{local.second:02d}"
+
+
+def content_text(content: Mapping[str, Any]) -> str:
+    """Business content as the JSON text that is signed and sent: compact, in the order given, nothing empty in it.
+
+    Raises ``ValidationError`` ``alipay.float`` for a float: money is text here.
+    """
+    return _ENCODE(_kept(content))
+
+
+def _kept(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value, name) for name, value in members.items() if value is not None and value not in ("", [])}
+
+
+def _plain(value: Any, name: str) -> Any:
+    if isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Mapping):
+        return _kept(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item, name) for item in value]
+    if isinstance(value, Decimal):
+        return f"{value:.2f}"
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise ValidationError("alipay.float", field=name, shape=type(value).__name__)
+
+
+def _query(members: Mapping[str, Any]) -> str:
+    return "&".join(
+        f"{quote_plus(name)}={quote_plus(value if isinstance(value, str) else _ENCODE(value))}"
+        for name, value in members.items()
+    )
+
+
+def _form(value: str) -> str:
+    return quote_plus(value)

@@ -1,0 +1,131 @@
+"""The Alipay section of the configuration: names, key references and choices. No key is written here."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, model_validator
+
+from unicom_coupon_sdk.domain.model import Value
+from unicom_coupon_sdk.domain.sensitive import Secret
+from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
+
+_REFERENCE = re.compile(r"[a-z][a-z0-9+.-]*:.+")
+
+
+def _key_reference(value: object, about: ValidationInfo) -> object:
+    """A reference, or a ``Secret`` made in code. Plain key text is refused, or it would sit in a settings file."""
+    if isinstance(value, Secret) or (isinstance(value, str) and _REFERENCE.fullmatch(value)):
+        return value
+    raise ValidationError("key.reference", field=about.field_name or "key", schemes="file, env")
+
+
+KeyReference = Annotated[str | Secret, BeforeValidator(_key_reference)]
+"""``file:PATH`` or ``env:NAME``; a ``Secret`` only where settings are built in code."""
+
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
+Number = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+
+
+class Mode(StrEnum):
+    """How each side knows the other's key (sheet §1.4, §1.8). Fund APIs demand certificates."""
+
+    PUBLIC_KEY = "public_key"
+    CERTIFICATE = "certificate"
+
+
+class Gateway(StrEnum):
+    """Which wire format calls use. Calls without a v3 form go by the classic gateway either way (§1.11)."""
+
+    CLASSIC = "classic"
+    V3 = "v3"
+
+
+class CodeMode(StrEnum):
+    """Who hands a code to the user (§2.2): we, at sending; or Alipay, out of a store of codes we uploaded."""
+
+    MERCHANT_API = "merchant_api"
+    MERCHANT_UPLOAD = "merchant_upload"
+
+    @property
+    def wire(self) -> str:
+        """As Alipay spells it."""
+        return self.value.upper()
+
+
+class Family(StrEnum):
+    """Which product carries the coupon (§2.1): 商家券, or 凭证 where it is sold as local-life goods."""
+
+    ORDERVOUCHER = "ordervoucher"
+    CERTIFICATE = "certificate"
+
+
+class AccessMode(StrEnum):
+    """Who calls (§2.1): the merchant itself, or a service provider for it."""
+
+    SELF = "self"
+    AGENCY = "agency"
+
+    @property
+    def wire(self) -> str:
+        """As Alipay spells it."""
+        return f"{self.value.upper()}_MODE"
+
+
+class AlipaySettings(Value):
+    """One Alipay application.
+
+    ``alipay_public_keys`` and ``alipay_certs`` are newest first: older ones verify until they are removed. ``aes_key``
+    is needed for phone proofs and for ``encrypt_content``. ``shop_ids`` are the Alipay shops of the activities; empty
+    means every city. ``v3_request_life_s`` is sent as ``expired_seconds``. Raises ``ConfigurationError``
+    ``alipay.mode_keys`` when the keys of ``mode`` are missing, and ``alipay.agency`` without a merchant to act for.
+    """
+
+    app_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{10,32}$")]
+    app_private_key: KeyReference
+    seller_id: Number | None = None
+    mode: Mode = Mode.PUBLIC_KEY
+    sign_type: Annotated[str, StringConstraints(pattern=r"^(RSA2|SM2)$")] = "RSA2"
+    alipay_public_keys: tuple[KeyReference, ...] = ()
+    app_cert: KeyReference | None = None
+    alipay_certs: tuple[KeyReference, ...] = ()
+    alipay_root_cert: KeyReference | None = None
+    aes_key: KeyReference | None = None
+    encrypt_content: bool = False
+    app_auth_token: KeyReference | None = None
+
+    gateway: Gateway = Gateway.CLASSIC
+    gateway_url: Url = "https://openapi.alipay.com/gateway.do"
+    v3_url: Url = "https://openapi.alipay.com"
+    v3_request_life_s: Annotated[int, Field(strict=True, ge=30, le=600)] = 120
+    notify_url: Url | None = None
+    read_timeout_s: Annotated[float, Field(gt=0, le=60)] = 15.0
+
+    access_mode: AccessMode = AccessMode.SELF
+    belong_merchant_id: Number | None = None
+    coupon_family: Family = Family.ORDERVOUCHER
+    code_mode: CodeMode = CodeMode.MERCHANT_API
+    shop_ids: frozenset[Number] = frozenset()
+    certificate_item_id: Number | None = None
+    brand_name: Annotated[str, StringConstraints(min_length=1, max_length=20)] = "中国联通"
+    brand_logo: Number | None = None
+    voucher_image: Number | None = None
+    customer_service_mobile: Annotated[str, StringConstraints(pattern=r"^[0-9-]{5,20}$")] = "10010"
+    activation_wait_s: Annotated[int, Field(strict=True, ge=0, le=120)] = 30
+
+    @model_validator(mode="after")
+    def _keys_of_mode(self) -> Self:
+        certificates = (self.app_cert, self.alipay_root_cert, self.alipay_certs)
+        if self.mode is Mode.CERTIFICATE and not all(certificates):
+            raise ConfigurationError(
+                "alipay.mode_keys", field="app_cert, alipay_certs, alipay_root_cert", mode=self.mode
+            )
+        if self.mode is Mode.PUBLIC_KEY and not self.alipay_public_keys:
+            raise ConfigurationError("alipay.mode_keys", field="alipay_public_keys", mode=self.mode)
+        if self.encrypt_content and self.aes_key is None:
+            raise ConfigurationError("alipay.mode_keys", field="aes_key", mode="encrypt_content")
+        if self.access_mode is AccessMode.AGENCY and self.belong_merchant_id is None:
+            raise ConfigurationError("alipay.agency", field="belong_merchant_id")
+        return self

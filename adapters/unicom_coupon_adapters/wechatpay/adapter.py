@@ -1,0 +1,123 @@
+"""The WeChat Pay adapter: the SDK's verbs as flows over one gateway, and the platform's further calls as members.
+
+Beside the verbs: ``busifavor`` and ``product_coupons`` (all calls of the two coupon families), ``trades`` (order
+queries and refunds), ``program`` (the mini-program's server API), ``gateway`` (any other call, signed and verified).
+Run their flows with ``client.run(...)``.
+"""
+
+from __future__ import annotations
+
+from binascii import b2a_base64
+from collections.abc import Mapping
+
+from unicom_coupon_adapters.wechatpay import notifications
+from unicom_coupon_adapters.wechatpay.busifavor import BusiFavor
+from unicom_coupon_adapters.wechatpay.compliance import SHIM
+from unicom_coupon_adapters.wechatpay.credentials import load_credentials
+from unicom_coupon_adapters.wechatpay.doctor import diagnose
+from unicom_coupon_adapters.wechatpay.gateway import Gateway
+from unicom_coupon_adapters.wechatpay.outcomes import openid_of
+from unicom_coupon_adapters.wechatpay.product_coupon import ProductCoupons
+from unicom_coupon_adapters.wechatpay.profile import profile_of
+from unicom_coupon_adapters.wechatpay.settings import WechatPaySettings
+from unicom_coupon_adapters.wechatpay.trade import Trades
+from unicom_coupon_adapters.wechatpay.verification import instructions, testimony
+from unicom_coupon_adapters.wechatpay.weixin import MiniProgram
+from unicom_coupon_sdk.crypto.providers import Keys
+from unicom_coupon_sdk.domain.code import CouponCode
+from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
+from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
+from unicom_coupon_sdk.domain.verification import Testimony
+from unicom_coupon_sdk.errors import CouponError, PlatformUnavailable
+from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, ChallengeOrder, Finding, IssueOrder, VerifyOrder
+from unicom_coupon_sdk.platform.effects import Flow, Now
+from unicom_coupon_sdk.platform.wire import Headers
+
+
+class WechatPayAdapter(BaseAdapter):
+    """One WeChat Pay merchant. Safe to share between threads and tasks; holds keys and nothing else."""
+
+    def __init__(self, settings: WechatPaySettings, keys: Keys) -> None:
+        credentials = load_credentials(settings, keys)
+        self.settings = settings
+        self.gateway = Gateway(settings, credentials)
+        self.busifavor = BusiFavor(self.gateway)
+        self.product_coupons = ProductCoupons(self.gateway)
+        self.trades = Trades(self.gateway)
+        self.program = MiniProgram(settings, secret=credentials.app_secret)
+        self.profile = profile_of(settings, has_secret=credentials.app_secret is not None)
+        self.compliance = SHIM
+        self._family = self.product_coupons if settings.coupon_family == "product_coupon" else self.busifavor
+
+    def issue(self, order: IssueOrder) -> Flow[Listing]:
+        """The stock of a template, with its codes. See the family's ``issue``."""
+        return self._family.issue(order)
+
+    def bind(self, order: BindOrder) -> Flow[Binding]:
+        """The coupon with its user, or what the front end must show (``pending``). See the family's ``bind``."""
+        return self._family.bind(order)
+
+    def challenge(self, order: ChallengeOrder) -> Flow[Mapping[str, object]]:
+        """What the mini-program does: SOTER over our challenge, ``wx.login``, or show the code."""
+        return instructions(order, settings=self.settings)
+        yield
+
+    def verify(self, order: VerifyOrder) -> Flow[Testimony]:
+        """Whom the proof shows. Raises ``VerificationError``, ``PlatformUnavailable``, ``RiskError``."""
+        return testimony(order, program=self.program)
+
+    def redeem(self, held: HeldRedemption) -> Flow[Outcome]:
+        """Use the coupon, once by the redemption's id."""
+        return self._family.redeem(held)
+
+    def query(self, held: HeldRedemption) -> Flow[Outcome]:
+        """Whether the coupon was used by this redemption and no other."""
+        return self._family.query(held)
+
+    def reverse(self, held: HeldReversal) -> Flow[Outcome]:
+        """Return the coupon, once by the reversal's id."""
+        return self._family.reverse(held)
+
+    def query_reversal(self, held: HeldReversal) -> Flow[Outcome]:
+        """Whether the coupon was returned by this reversal."""
+        return self._family.query_reversal(held)
+
+    def void(self, held: Binding, *, code: CouponCode, listing: Listing, void_no: str, reason: str) -> Flow[Outcome]:
+        """Deactivate an unused coupon, once by ``void_no``."""
+        if self.settings.coupon_family == "product_coupon":
+            openid = openid_of(held)
+            return self.product_coupons.void(openid, code=code, listing=listing, void_no=void_no, reason=reason)
+        return self.busifavor.void(code, listing=listing, void_no=void_no, reason=reason)
+
+    def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
+        """The news in a callback, verified over the bytes received, then decrypted. Raises ``ForgedMessage``.
+
+        A ``str`` or a parsed body raises ``ValidationError``: only the bytes can be verified.
+        """
+        content = notifications.require_bytes(body)
+        yield from self.gateway.verify(headers, content)
+        return notifications.event_of(*notifications.open_resource(content, credentials=self.gateway.credentials))
+
+    def acknowledge(self, error: CouponError | None = None) -> Acknowledgement:
+        """204, or a refusal that makes the platform send the callback again."""
+        return notifications.acknowledgement(error)
+
+    def seal_field(self, text: str) -> Flow[tuple[str, str]]:
+        """A personal field encrypted for the platform, and the serial that ``Wechatpay-Serial`` must name with it.
+
+        In certificate mode the certificates are downloaded first if there are none yet.
+        Raises ``ValidationError`` (``crypto.too_long``) above 214 bytes.
+        """
+        now = yield from Now()
+        found = self.gateway.credentials.encryption_key(now)
+        if found is None:
+            yield from self.gateway.refresh_certificates()
+            found = self.gateway.credentials.encryption_key(now)
+        if found is None:
+            raise PlatformUnavailable("wechatpay.no_encryption_key", platform=self.profile.name)
+        serial, key = found
+        return serial, b2a_base64(key.encrypt_field(text.encode()), newline=False).decode()
+
+    def diagnose(self) -> Flow[tuple[Finding, ...]]:
+        """The integration checklist, item by item. Changes nothing."""
+        return diagnose(self.gateway, settings=self.settings, busifavor=self.busifavor, program=self.program)

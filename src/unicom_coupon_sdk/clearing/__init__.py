@@ -1,0 +1,1 @@
+"""When money is expected. Settlement batches, sharing, pay-outs and reconciliation will live here too."""

@@ -1,0 +1,113 @@
+"""Recover: finish what a crash, a lost answer or a forged one left open.
+
+The platform is asked, never told: recovering sends no redemption. Its "done" is believed at once. Its "not done" is
+believed only when no request of ours can still arrive, that is after the deadline for sending plus the time for which
+a signed request lives; until then the operation stays open. The instant that decides is read before the question is
+asked, so the answer cannot be older than the certainty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from unicom_coupon_sdk.domain.redemption import Outcome
+from unicom_coupon_sdk.domain.state import OperationState
+from unicom_coupon_sdk.errors import CouponError, Effected, PlatformError
+from unicom_coupon_sdk.flows.issue import register
+from unicom_coupon_sdk.flows.redeem import conclude
+from unicom_coupon_sdk.flows.reverse import conclude_reversal
+from unicom_coupon_sdk.flows.setting import Setting
+from unicom_coupon_sdk.ledger import OperationKind, Pending
+from unicom_coupon_sdk.platform.effects import Flow, Now, Transact
+from unicom_coupon_sdk.platform.profile import PlatformProfile
+
+CLOCK_SLACK_S = 60
+"""How far the clocks of two of our own hosts may differ, in seconds; added to every certainty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a run of ``recover`` did. ``errors`` are those of platforms that could not be asked."""
+
+    done: int = 0
+    not_done: int = 0
+    still_open: int = 0
+    batches: int = 0
+    errors: tuple[CouponError, ...] = ()
+
+
+def recover(*, setting: Setting, limit: int = 1000) -> Flow[Recovery]:
+    """Ask about everything open, oldest first, at most ``limit`` operations. Safe to run often, and by many at once.
+
+    A platform that cannot be asked keeps its operations open and is named in ``errors``; the others go on.
+    """
+    now = yield from Now()
+    done = not_done = still_open = batches = 0
+    errors: list[CouponError] = []
+    for item in (yield from Transact(setting.ledger.unsettled(before=now, limit=limit))):
+        if item.platform not in setting.adapters:
+            still_open += 1
+            continue
+        try:
+            state = yield from resolve(item, setting=setting)
+        except PlatformError as error:
+            errors.append(error)
+            still_open += 1
+            continue
+        done += state in (OperationState.DONE, OperationState.REVERSING, OperationState.REVERSED)
+        not_done += state is OperationState.RELEASED
+        still_open += state in (OperationState.HELD, OperationState.UNKNOWN)
+    stale = now - timedelta(minutes=5)
+    for batch in (yield from Transact(setting.ledger.unfinished_batches(limit=limit, before=stale))):
+        if not batch.template.platforms <= setting.adapters.keys():
+            continue
+        try:
+            yield from register(batch, setting=setting)
+            batches += 1
+        except CouponError as error:
+            errors.append(error)
+    return Recovery(done=done, not_done=not_done, still_open=still_open, batches=batches, errors=tuple(errors))
+
+
+def resolve(item: Pending, *, setting: Setting) -> Flow[OperationState]:
+    """Ask about one operation and conclude it if that can be done. Raises ``PlatformError`` when it cannot be asked."""
+    if item.kind is OperationKind.REDEEM:
+        return (yield from _resolve_redemption(item, setting=setting))
+    return (yield from _resolve_reversal(item, setting=setting))
+
+
+def _resolve_redemption(item: Pending, *, setting: Setting) -> Flow[OperationState]:
+    adapter = setting.adapter(item.platform)
+    held = yield from Transact(setting.ledger.held(item.operation_id))
+    certain = yield from _nothing_can_arrive(adapter.profile, held.redemption.deadline)
+    outcome = yield from adapter.query(held)
+    verdict = _verdict(outcome, state=held.redemption.state, certain=certain)
+    if verdict is None:
+        return held.redemption.state
+    return (yield from conclude(held, verdict, setting=setting)).state
+
+
+def _resolve_reversal(item: Pending, *, setting: Setting) -> Flow[OperationState]:
+    adapter = setting.adapter(item.platform)
+    held = yield from Transact(setting.ledger.held_reversal(item.operation_id))
+    certain = yield from _nothing_can_arrive(adapter.profile, held.reversal.deadline)
+    outcome = yield from adapter.query_reversal(held)
+    verdict = _verdict(outcome, state=held.reversal.state, certain=certain)
+    if verdict is None:
+        return held.reversal.state
+    return (yield from conclude_reversal(held, verdict, setting=setting)).state
+
+
+def _nothing_can_arrive(profile: PlatformProfile, deadline: datetime) -> Flow[bool]:
+    now = yield from Now()
+    return now >= deadline + timedelta(seconds=profile.request_lifetime_s + CLOCK_SLACK_S)
+
+
+def _verdict(outcome: Outcome, *, state: OperationState, certain: bool) -> Outcome | None:
+    """What may be concluded from the platform's answer; ``None`` when the operation stays as it is."""
+    if outcome.effected is Effected.DONE or (outcome.effected is Effected.NOT_DONE and certain):
+        return outcome
+    if state is OperationState.HELD:
+        return Outcome(effected=Effected.UNKNOWN, error=outcome.error)
+    return None

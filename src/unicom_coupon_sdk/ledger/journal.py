@@ -1,0 +1,187 @@
+"""The journal: double entry. Every entry's postings sum to zero; debits are positive, credits negative, in fen.
+
+A redemption of value V, from which the platform withholds a fee F and, where funds are advanced, a price A for that:
+
+============================  ==================  ==================  ==================
+account                       free                points              prepaid
+============================  ==================  ==================  ==================
+``marketing_expense``         +V
+``points_liability``                              +V
+``coupon_liability``                                                  +V
+``merchant_payable:<who>``    −(V − F − A)        −(V − F − A)        −(V − F − A)
+``platform_fee``              −F                  −F                  −F
+``advance_fee``               −A                  −A                  −A
+============================  ==================  ==================  ==================
+
+- Funding decides who bears V: a campaign is an expense when the coupon is used; points and money were taken when it was
+  sold, so using it pays a liability off. The sale itself is booked by the system that made it: the ledger does not know
+  its price.
+- The merchant is owed V less what the platform keeps; ``platform_fee`` and ``advance_fee`` are owed to the platform,
+  which takes them out of what it settles. A fee above V makes the merchant a debtor, and the sum is still zero.
+- Of cash paid out to the holder no merchant has a claim: the platform pays it for us, so ``platform_clearing:<where>``
+  stands in the place of ``merchant_payable``.
+- A reversal books the redemption's entry again with every sign turned, fees included: platforms give the fee of a full
+  refund back (WeChat Pay sheet, settlement). An entry can be reversed once.
+
+What the platform has paid is booked by clearing, from bills, against ``merchant_payable`` and the fees, with
+``platform_clearing:<where>`` on the other side. Lines of zero fen are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from unicom_coupon_sdk.domain.coupon import Cash, CouponTemplate, Funding
+from unicom_coupon_sdk.domain.times import business_date
+from unicom_coupon_sdk.errors import LedgerError
+from unicom_coupon_sdk.ledger import schema
+from unicom_coupon_sdk.ledger.codec import micros
+from unicom_coupon_sdk.ledger.statement import Command, Query
+
+COUPON_LIABILITY = "coupon_liability"
+POINTS_LIABILITY = "points_liability"
+MARKETING_EXPENSE = "marketing_expense"
+PLATFORM_FEE = "platform_fee"
+ADVANCE_FEE = "advance_fee"
+
+_BEARER = {
+    Funding.FREE: MARKETING_EXPENSE,
+    Funding.POINTS: POINTS_LIABILITY,
+    Funding.PREPAID: COUPON_LIABILITY,
+}
+_P, _E = schema.posting.c, schema.entry.c
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One line: ``amount_fen`` more (debit) or less (credit) on ``account``."""
+
+    account: str
+    amount_fen: int
+
+
+class _Line(NamedTuple):
+    account: str
+    amount_fen: int
+
+
+class _Balance(NamedTuple):
+    account: str
+    balance_fen: int
+
+
+class _Crooked(NamedTuple):
+    entry_id: str
+
+
+_ADD_ENTRY = Command(insert(schema.entry))
+_ADD_POSTING = Command(insert(schema.posting))
+_LINES = Query(select(_P.account, _P.amount_fen).where(_P.entry_id == bindparam("which")).order_by(_P.line), _Line)
+_BALANCES = Query(
+    select(_P.account, func.sum(_P.amount_fen).label("balance_fen")).group_by(_P.account).order_by(_P.account),
+    _Balance,
+)
+_CROOKED = Query(
+    select(_P.entry_id).group_by(_P.entry_id).having(func.sum(_P.amount_fen) != 0).order_by(_P.entry_id), _Crooked
+)
+
+
+def merchant_payable(merchant_id: str) -> str:
+    """The account of what a merchant is owed."""
+    return f"merchant_payable:{merchant_id}"
+
+
+def platform_clearing(platform: str) -> str:
+    """The account of what goes between us and a platform."""
+    return f"platform_clearing:{platform}"
+
+
+def redemption_postings(
+    template: CouponTemplate,
+    *,
+    merchant_id: str,
+    platform: str,
+    value_fen: int,
+    fee_fen: int,
+    advance_fee_fen: int,
+) -> tuple[Posting, ...]:
+    """The lines of a redemption; see the table above."""
+    creditor = platform_clearing(platform) if isinstance(template.benefit, Cash) else merchant_payable(merchant_id)
+    lines = (
+        Posting(_BEARER[template.funding], value_fen),
+        Posting(creditor, fee_fen + advance_fee_fen - value_fen),
+        Posting(PLATFORM_FEE, -fee_fen),
+        Posting(ADVANCE_FEE, -advance_fee_fen),
+    )
+    return tuple(line for line in lines if line.amount_fen)
+
+
+def book(
+    connection: Connection,
+    postings: Iterable[Posting],
+    *,
+    operation_id: str,
+    coupon_id: str,
+    at: datetime,
+    now: datetime,
+    reverses: str | None = None,
+) -> None:
+    """Write one entry, named by its operation. ``at`` decides its Beijing day.
+
+    Raises ``LedgerError`` (``ledger.unbalanced``) when the postings do not sum to zero. No lines make no entry.
+    """
+    lines = tuple(postings)
+    if sum(line.amount_fen for line in lines) != 0:
+        raise LedgerError("ledger.unbalanced", reason=operation_id)
+    if not lines:
+        return
+    _ADD_ENTRY.run(
+        connection,
+        entry_id=operation_id,
+        operation_id=operation_id,
+        coupon_id=coupon_id,
+        booked_on=business_date(at).isoformat(),
+        booked_at=micros(now),
+        reverses=reverses,
+    )
+    _ADD_POSTING.run_many(
+        connection,
+        [
+            {"entry_id": operation_id, "line": number, "account": line.account, "amount_fen": line.amount_fen}
+            for number, line in enumerate(lines, start=1)
+        ],
+    )
+
+
+def book_reversal(
+    connection: Connection, redemption_id: str, *, reversal_id: str, coupon_id: str, at: datetime, now: datetime
+) -> None:
+    """Write the redemption's entry again with every sign turned."""
+    turned = [Posting(row.account, -row.amount_fen) for row in _LINES.all(connection, which=redemption_id)]
+    book(connection, turned, operation_id=reversal_id, coupon_id=coupon_id, at=at, now=now, reverses=redemption_id)
+
+
+def postings_of(connection: Connection, operation_id: str) -> tuple[Posting, ...]:
+    """The lines that an operation booked."""
+    return tuple(Posting(row.account, row.amount_fen) for row in _LINES.all(connection, which=operation_id))
+
+
+def trial_balance(connection: Connection) -> dict[str, int]:
+    """Every account's balance in fen. They sum to zero.
+
+    Raises ``LedgerError`` (``ledger.unbalanced``) naming the first entry that does not sum to zero.
+    """
+    crooked = unbalanced(connection)
+    if crooked:
+        raise LedgerError("ledger.unbalanced", reason=crooked[0])
+    return {row.account: int(row.balance_fen) for row in _BALANCES.all(connection)}
+
+
+def unbalanced(connection: Connection) -> tuple[str, ...]:
+    """Entries whose postings do not sum to zero; empty when all is well."""
+    return tuple(row.entry_id for row in _CROOKED.all(connection))

@@ -1,0 +1,170 @@
+"""What every HTTP transport owes a call, before the first byte and after the last; no HTTP library is known here.
+
+Before: the host is one of the allowed, plain HTTP stays on this machine, and the header list is complete, so that
+no library below has anything to add. After: a transport coding is undone within the size limit. The two failures of
+a transport are made here, in one place, because the difference between them is money: ``not_reached`` says that no
+byte of the request was sent, ``no_answer`` that it may have been.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from unicom_coupon_sdk.errors import ConfigurationError, PlatformUnavailable, PlatformUnknown, ValidationError
+from unicom_coupon_sdk.platform.effects import HttpCall
+from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, header
+
+WHOLE_ANSWER = 4
+"""The whole exchange may take this many times ``read_timeout_s``, however steadily the peer dribbles."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_METHOD = re.compile(r"[A-Z]{1,16}")
+_URL = re.compile(r"https?://[\x21\x22\x24-\x7e]+")  # printable, no space, no fragment
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "expect"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+class BlockingTransport(Protocol):
+    """Performs ``HttpCall`` for the blocking runtime: over the network, or in process."""
+
+    def send(self, call: HttpCall) -> HttpAnswer:
+        """Send once; raise as ``HttpCall`` says."""
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class AsyncTransport(Protocol):
+    """Performs ``HttpCall`` for the asyncio runtime."""
+
+    async def send(self, call: HttpCall) -> HttpAnswer:
+        """Send once; raise as ``HttpCall`` says."""
+
+    async def close(self) -> None:
+        """Give connections back."""
+
+
+class Inline:
+    """A blocking transport that never waits (an emulator in this process) as an asyncio one."""
+
+    def __init__(self, transport: BlockingTransport) -> None:
+        self._transport = transport
+
+    async def send(self, call: HttpCall) -> HttpAnswer:
+        """What the wrapped transport answers, at once."""
+        return self._transport.send(call)
+
+    async def close(self) -> None:
+        """Close the wrapped transport."""
+        self._transport.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` (a name or an address, no port) is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def not_reached(reason: str, *, host: str) -> PlatformUnavailable:
+    """No byte of the request was sent. ``reason`` is one word: ``connect``, ``timeout``, ``tls``, ``pool``."""
+    return PlatformUnavailable("platform.not_reached", reason=reason, host=host)
+
+
+def no_answer(reason: str, *, host: str) -> PlatformUnknown:
+    """The request may have been sent, and no whole answer came. ``reason``: ``closed``, ``timeout``, …."""
+    return PlatformUnknown("platform.no_answer", reason=reason, host=host)
+
+
+def complete_headers(call: HttpCall) -> Headers:
+    """The header list as it goes over the wire: ``Host``, the call's own in order and case, ``Content-Length``.
+
+    Raises ``ConfigurationError`` for a host that the rules do not allow and for plain HTTP to another machine, and
+    ``ValidationError`` (``transport.malformed``) for what would not arrive as it stands. Nothing was sent then.
+    """
+    request = call.request
+    if _URL.fullmatch(request.url) is None:
+        raise ValidationError("transport.malformed", field="url")
+    if _METHOD.fullmatch(request.method) is None:
+        raise ValidationError("transport.malformed", field="method")
+    host = _checked_host(request.url.partition("?")[0], call.rules.allowed_hosts)
+    length = str(len(request.content))
+    first, last = host, length if request.content or request.method in _WITH_BODY else None
+    given: list[tuple[str, str]] = []
+    for name, value in request.headers:
+        special = _special(name)
+        if _VALUE.fullmatch(value) is None:
+            raise ValidationError("transport.malformed", field="headers")
+        if special == "host":
+            first = value
+            continue
+        if special == "content-length" and value == length:
+            last = None
+        elif special:
+            raise ValidationError("transport.malformed", field=f"headers.{name}")
+        given.append((name, value))
+    ending = () if last is None else (("Content-Length", last),)
+    return (("Host", first), *given, *ending)
+
+
+@lru_cache(maxsize=512)
+def _special(name: str) -> str:
+    """``name`` in lower case when it is about framing, else the empty text. Raises when it is no header name."""
+    if _NAME.fullmatch(name) is None:
+        raise ValidationError("transport.malformed", field="headers")
+    return name.lower() if name.lower() in _FRAMING else ""
+
+
+@lru_cache(maxsize=1024)
+def _checked_host(url: str, allowed: frozenset[str]) -> str:
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        raise ValidationError("transport.malformed", field="url") from None
+    if not host or parts.username is not None or parts.password is not None:
+        raise ValidationError("transport.malformed", field="url")
+    if host not in allowed:
+        raise ConfigurationError("transport.host", host=host)
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError("transport.plain_http", host=host)
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None or port == _DEFAULT_PORTS[parts.scheme] else f"{shown}:{port}"
+
+
+def whole_answer(status: int, headers: Headers, content: bytes, *, call: HttpCall) -> HttpAnswer:
+    """The answer with its transport coding (gzip, deflate) undone, headers as received.
+
+    Signatures are over the decoded body. Raises ``PlatformUnknown`` for a body that does not decode, or is larger
+    than allowed when decoded.
+    """
+    coding = header(headers, "content-encoding")
+    if coding is not None and content and coding.strip().lower() not in {"", "identity"}:
+        content = _decoded(content, coding.strip().lower(), call=call)
+    return HttpAnswer(status, headers, content)
+
+
+def _decoded(content: bytes, coding: str, *, call: HttpCall) -> bytes:
+    host = call.request.host
+    if coding not in {"gzip", "x-gzip", "deflate"}:
+        raise no_answer("coding", host=host)
+    decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | (32 if coding == "deflate" else 16))
+    try:
+        plain = decoder.decompress(content, call.rules.largest_answer + 1)
+    except zlib.error:
+        raise no_answer("coding", host=host) from None
+    if len(plain) > call.rules.largest_answer:
+        raise no_answer("too_large", host=host)
+    if not decoder.eof:
+        raise no_answer("coding", host=host)
+    return plain

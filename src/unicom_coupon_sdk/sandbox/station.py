@@ -1,0 +1,210 @@
+"""One emulator at work: each request is one transaction, meets its fault, and is recorded before it is answered."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from email.utils import format_datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
+from unicom_coupon_sdk.sandbox.clock import SimulatedClock
+from unicom_coupon_sdk.sandbox.emulator import Emulator, Received
+from unicom_coupon_sdk.sandbox.faults import (
+    ATTEMPT_FAULTS,
+    REQUEST_FAULTS,
+    SIGNATURE_FAULTS,
+    Fault,
+    FaultBook,
+    FaultKind,
+)
+from unicom_coupon_sdk.sandbox.frame import PlatformFrame
+from unicom_coupon_sdk.sandbox.messages import MessageOutbox
+from unicom_coupon_sdk.sandbox.notifications import Attempt, NotificationQueue
+from unicom_coupon_sdk.sandbox.recorder import Exchange, Recorder
+from unicom_coupon_sdk.sandbox.server import Reply
+from unicom_coupon_sdk.sandbox.store import DocumentStore
+
+_log = logging.getLogger(__name__)
+_ROUTE_WORD: Final = re.compile(r"[a-z][a-z._-]{0,40}|v[0-9]{1,2}|")
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+class Station:
+    """A platform in the sandbox: its emulator with store, faults, notifications and messages.
+
+    ``lock`` is the world's: one request at a time, so in-process use by many threads is as safe as the event loop.
+    """
+
+    def __init__(
+        self,
+        emulator: type[Emulator],
+        *,
+        platform: str,
+        store: DocumentStore,
+        directory: Path,
+        clock: SimulatedClock,
+        recorder: Recorder,
+        lock: threading.RLock,
+        seed: int | None = None,
+        reaches_all: bool = False,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.platform = platform
+        self.store = store
+        self.faults = FaultBook(store)
+        self.notifications = NotificationQueue(store, platform=platform, reaches_all=reaches_all)
+        self.messages = MessageOutbox(store)
+        self._clock = clock
+        self._recorder = recorder
+        self._lock = lock
+        self.frame = PlatformFrame(
+            store,
+            platform=platform,
+            directory=directory,
+            clock=clock,
+            faults=self.faults,
+            notifications=self.notifications,
+            messages=self.messages,
+            seed=seed,
+            wake=wake,
+        )
+        with store.transaction():
+            self.emulator = emulator(self.frame)
+
+    def serve(self, received: Received, request_line: str) -> Reply:
+        """Answer a request: committed and recorded when this returns."""
+        started = time.perf_counter()
+        with self._lock:
+            key = ""
+            try:
+                with self.store.transaction():
+                    key = self.emulator.fault_key(received)
+                    fault = self.faults.take(REQUEST_FAULTS, key, received.path, unmatched=True)
+                    self.frame.serving = key
+                    reply = self._reply(received, fault)
+            except Exception as error:  # noqa: BLE001 - undone whole; the peer gets a plain failure, the log the place
+                _log.error("%s failed: %s at %s", self.platform, type(error).__name__, _place(error))
+                reply = Reply(self._finished(HttpAnswer(500, ())))
+            finally:
+                self.frame.serving = ""
+            seq = self._record(received, request_line, reply)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info(
+                "%s #%d %s %s %s %.1f ms",
+                self.platform,
+                seq,
+                received.method if received.method in _METHODS else "?",
+                route_of(key),
+                reply.answer.status if reply.answer else "dropped",
+                (time.perf_counter() - started) * 1000,
+            )
+        return reply
+
+    def prepare(self, notification_id: str) -> Attempt | None:
+        """The next delivery of a notification, signed now; ``None`` when nothing is to be delivered any more."""
+        with self._lock, self.store.transaction():
+            callback = self.notifications.callback(notification_id)
+            if callback is None:
+                return None
+            fault = self.faults.take(ATTEMPT_FAULTS, callback.event, unmatched=False)
+            kind = fault.kind if fault else None
+            method, headers, content = self.emulator.render_callback(callback)
+            if fault is not None and fault.kind in SIGNATURE_FAULTS:
+                spoiled = self.emulator.spoil(fault.kind.value, HttpAnswer(0, headers, content), probe=fault.probe)
+                headers, content = spoiled.headers, spoiled.content
+            return Attempt(
+                platform=self.platform,
+                notification_id=notification_id,
+                method=method,
+                url=callback.url,
+                headers=headers,
+                content=content,
+                is_half=kind is FaultKind.HALF_BODY,
+                is_lost=kind is FaultKind.DROP_BEFORE,
+                is_unheard=kind is FaultKind.DROP_AFTER,
+            )
+
+    def conclude(self, attempt: Attempt, answer: HttpAnswer | None) -> None:
+        """Remember how a delivery went. ``answer`` is the merchant's, or ``None`` when there was none."""
+        heard = None if attempt.is_unheard or attempt.is_lost else answer
+        with self._lock, self.store.transaction():
+            accepted = heard is not None and self.emulator.is_accepted(heard)
+            self.notifications.conclude(attempt.notification_id, accepted=accepted, now=self._clock.now())
+        _log.info("%s callback %s", self.platform, "accepted" if accepted else "not accepted")
+
+    def abandon(self, notification_id: str) -> None:
+        """Count an attempt that could not even be made, so that it is tried later, and at last given up."""
+        with self._lock:
+            self.notifications.conclude(notification_id, accepted=False, now=self._clock.now())
+
+    def tick(self) -> None:
+        """Let the emulator do what is due."""
+        with self._lock, self.store.transaction():
+            self.emulator.tick()
+
+    def _reply(self, received: Received, fault: Fault | None) -> Reply:
+        kind = fault.kind if fault else None
+        if kind is FaultKind.DROP_BEFORE:
+            return Reply(None)
+        if fault is not None and kind is FaultKind.ERROR:
+            return Reply(self._finished(self.emulator.refuse(received, fault.code or "")))
+        answer = self.emulator.answer(received)
+        # A body that is empty cannot be cut; what the client sees then is an answer that never came.
+        if kind is FaultKind.DROP_AFTER or (kind is FaultKind.HALF_BODY and not answer.content):
+            return Reply(None)
+        if fault is not None and fault.kind in SIGNATURE_FAULTS:
+            answer = self.emulator.spoil(fault.kind.value, answer, probe=fault.probe)
+        delay_s = fault.seconds if fault is not None and kind is FaultKind.DELAY else 0.0
+        return Reply(self._finished(answer), delay_s=delay_s, is_half=kind is FaultKind.HALF_BODY)
+
+    def _finished(self, answer: HttpAnswer) -> HttpAnswer:
+        """``answer`` with the length of its body, and a date when the emulator gave none."""
+        named = {name.lower() for name, _ in answer.headers}
+        added: Headers = ()
+        if "date" not in named:
+            added = (("Date", _http_date(int(self._clock.now().timestamp()))),)
+        if "content-length" not in named and answer.status not in {204, 304}:
+            added += (("Content-Length", str(len(answer.content))),)
+        return replace(answer, headers=answer.headers + added) if added else answer
+
+    def _record(self, received: Received, request_line: str, reply: Reply) -> int:
+        answer = reply.answer
+        content = answer.content if answer else b""
+        return self._recorder.record(
+            Exchange(
+                at=self._clock.now(),
+                platform=self.platform,
+                request_line=request_line,
+                headers=received.headers,
+                content=received.content,
+                status=answer.status if answer else None,
+                answer_headers=answer.headers if answer else (),
+                answer=content[: len(content) // 2] if reply.is_half else content,
+            )
+        )
+
+
+def route_of(key: str) -> str:
+    """A path or method name with everything masked that is no word of a route: codes, ids, what a client made up."""
+    return "/".join(part if _ROUTE_WORD.fullmatch(part) else "*" for part in key.split("/"))
+
+
+@lru_cache(maxsize=2)
+def _http_date(second: int) -> str:
+    from datetime import UTC, datetime
+
+    return format_datetime(datetime.fromtimestamp(second, UTC), usegmt=True)
+
+
+def _place(error: BaseException) -> str:
+    """Where an error arose, as file and line; its text could show what a client sent."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"

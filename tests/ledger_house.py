@@ -95,9 +95,7 @@ class House:
         return self.run(self.ledger.finish_binding(binding, holder=holder, now=self.now))
 
     def start(self, coupon_id, *, platform=PAY, holder=HOLDER, binding_no="N1"):
-        return self.run(
-            self.ledger.start_binding(coupon_id, platform, holder, binding_no=binding_no, now=self.now)
-        )
+        return self.run(self.ledger.start_binding(coupon_id, platform, holder, binding_no=binding_no, now=self.now))
 
     def bound(self, **how):
         """A coupon that can be redeemed."""
@@ -170,7 +168,9 @@ class House:
         return self.run(self.ledger.coupon(coupon.coupon_id)).state.value
 
     def kinds(self, coupon):
-        return [event.kind.value.removeprefix("coupon.") for event in self.run(self.ledger.coupon_path(coupon.coupon_id))]
+        return [
+            event.kind.value.removeprefix("coupon.") for event in self.run(self.ledger.coupon_path(coupon.coupon_id))
+        ]
 
     def audit(self):
         return self.run(self.ledger.audit())

@@ -54,15 +54,18 @@ _ACTIVE = "ACTIVE"
 
 
 class AlipayAdapter(BaseAdapter):
-    """One Alipay application. Safe to share between threads and tasks."""
+    """One Alipay application. Safe to share between threads and tasks.
+
+    Beside the verbs: ``gateway`` sends any call signed and verified, such as those of ``trades`` and ``messages``.
+    """
 
     def __init__(self, settings: AlipaySettings, keys: Keys, *, signer: AppKey | None = None) -> None:
         self.profile = profile_of(settings)
         self.compliance = SHIM
-        self._settings = settings
+        self.settings = settings
         self._keys = keys
-        self._gateway = AlipayGateway(settings, AlipayKeys.load(settings, keys, signer=signer))
-        self._messages = Messages(settings)
+        self.gateway = AlipayGateway(settings, AlipayKeys.load(settings, keys, signer=signer))
+        self.messages = Messages(settings)
         self._sells_goods = settings.coupon_family is Family.CERTIFICATE
 
     # --- issuing and giving ---
@@ -76,18 +79,18 @@ class AlipayAdapter(BaseAdapter):
         nothing to make.
         """
         if self._sells_goods:
-            item = self._settings.certificate_item_id
+            item = self.settings.certificate_item_id
             refs = {"family": Family.CERTIFICATE.value, **({"item_id": item} if item else {})}
             return Listing(order.template.template_id, NAME, refs)
         listing = order.listing
         if listing is None or not listing.refs.get("activity_id"):
-            node = yield from self._repeated(self._messages.create(order.template))
+            node = yield from self._repeated(self.messages.create(order.template))
             activity_id = node.text("activity_id")
             if not activity_id:
                 raise _malformed(node)
             listing = Listing(order.template.template_id, NAME, {"activity_id": activity_id})
         yield from self._settled(activity_of(listing))
-        if self._settings.code_mode is CodeMode.MERCHANT_UPLOAD:
+        if self.settings.code_mode is CodeMode.MERCHANT_UPLOAD:
             yield from self._upload(order, activity_of(listing))
         return listing
 
@@ -96,7 +99,7 @@ class AlipayAdapter(BaseAdapter):
         for start in range(0, len(texts), CODES_PER_DEPOSIT):
             number = f"{order.batch_id}_{start // CODES_PER_DEPOSIT}"
             part = texts[start : start + CODES_PER_DEPOSIT]
-            node = yield from self._repeated(self._messages.deposit(activity_id, part, number=number))
+            node = yield from self._repeated(self.messages.deposit(activity_id, part, number=number))
             failed = node.rows("fail_voucher_code_detail_list")
             if failed:
                 raise PlatformRefused(
@@ -106,11 +109,11 @@ class AlipayAdapter(BaseAdapter):
                     request_id=node.trace_id,
                     count=len(failed),
                 )
-        node = yield from self._repeated(self._messages.count_codes(activity_id))
+        node = yield from self._repeated(self.messages.count_codes(activity_id))
         total = node.text("success_count")
         if not total.isdigit():
             raise _malformed(node)
-        call = self._messages.append(activity_id, template_id=order.template.template_id, total=int(total))
+        call = self.messages.append(activity_id, template_id=order.template.template_id, total=int(total))
         yield from self._repeated(call)
         yield from self._settled(activity_id)
 
@@ -119,7 +122,7 @@ class AlipayAdapter(BaseAdapter):
         began = yield from Now()
         pause = _POLL_S
         while True:
-            node = yield from self._repeated(self._messages.query_activity(activity_id))
+            node = yield from self._repeated(self.messages.query_activity(activity_id))
             base = node.part("activity_base_info") or node.members
             status, doing = base.get("activity_status"), base.get("activity_operation_status")
             if node.part("audit_result_info").get("audit_result") == "REJECT":
@@ -131,7 +134,7 @@ class AlipayAdapter(BaseAdapter):
                     "alipay.activity_state", platform=NAME, platform_code=str(status)[:64], request_id=node.trace_id
                 )
             now = yield from Now()
-            if now - began >= timedelta(seconds=self._settings.activation_wait_s):
+            if now - began >= timedelta(seconds=self.settings.activation_wait_s):
                 raise PlatformUnavailable(
                     "alipay.activity_pending", platform=NAME, request_id=node.trace_id, retry_after_s=30.0
                 )
@@ -144,9 +147,9 @@ class AlipayAdapter(BaseAdapter):
         Where codes are uploaded, and where goods are sold, Alipay chooses the code it hands out, so none can be sent
         to order: the binding is pending until its ``received`` message says which code the user took.
         """
-        if self._sells_goods or self._settings.code_mode is CodeMode.MERCHANT_UPLOAD:
+        if self._sells_goods or self.settings.code_mode is CodeMode.MERCHANT_UPLOAD:
             return Binding(order.coupon_id, NAME, order.holder.user, {}, pending=True)
-        node = yield from self._repeated(self._messages.receive(order))
+        node = yield from self._repeated(self.messages.receive(order))
         rows = node.rows("receive_result_list")
         row = rows[0] if len(rows) == 1 else {}
         if row.get("result") not in (True, "true"):
@@ -172,9 +175,9 @@ class AlipayAdapter(BaseAdapter):
         match order.proof:
             case PhoneProof() as proof:
                 now = yield from Now()
-                return users.phone_testimony(proof, keys=self._gateway.keys, at=now)
+                return users.phone_testimony(proof, keys=self.gateway.keys, at=now)
             case LoginProof() as proof:
-                return (yield from users.login_testimony(proof, gateway=self._gateway, binding=order.binding))
+                return (yield from users.login_testimony(proof, gateway=self.gateway, binding=order.binding))
             case ScanProof() as proof:
                 raise users.refuse_scan(proof)
             case _:
@@ -186,12 +189,12 @@ class AlipayAdapter(BaseAdapter):
         """Tell Alipay of the redemption, under the redemption's id; three times at most, never after its deadline."""
         deadline = held.redemption.deadline
         if not self._sells_goods:
-            node = yield from self._repeated(self._messages.use(held), deadline=deadline)
+            node = yield from self._repeated(self.messages.use(held), deadline=deadline)
             return Outcome(Effected.DONE, platform_no=held.redemption.redemption_id, refs=_traced(node))
         found = goods.prepared((yield from self._repeated(goods.prepare(held.code), deadline=deadline)))
         if found is None:
             raise PlatformRefused("alipay.voucher_unknown", platform=NAME)
-        call = goods.use(held, found, shop_ids=self._settings.shop_ids)
+        call = goods.use(held, found, shop_ids=self.settings.shop_ids)
         node = yield from self._repeated(call, deadline=deadline)
         number, result = goods.use_order_no(node)
         if number is None:
@@ -222,7 +225,7 @@ class AlipayAdapter(BaseAdapter):
         """Tell Alipay that the redemption is taken back, under the reversal's id; never after its deadline."""
         deadline = held.reversal.deadline
         if not self._sells_goods:
-            node = yield from self._repeated(self._messages.refund(held), deadline=deadline)
+            node = yield from self._repeated(self.messages.refund(held), deadline=deadline)
             return Outcome(Effected.DONE, platform_no=held.reversal.reversal_id, refs=_traced(node))
         node = yield from self._repeated(goods.refund(held), deadline=deadline)
         refunded = goods.refunded(node, number=held.redeemed.redemption.platform_no or "")
@@ -254,9 +257,9 @@ class AlipayAdapter(BaseAdapter):
             raise self._refuse("void")
         now = yield from Now()
         try:
-            yield from self._repeated(self._messages.invalidate(listing, code, number=void_no, at=now))
+            yield from self._repeated(self.messages.invalidate(listing, code, number=void_no, at=now))
         except PlatformRefused:
-            node = yield from self._repeated(self._messages.query_voucher(listing, held, code))
+            node = yield from self._repeated(self.messages.query_voucher(listing, held, code))
             state = voucher_state(node, code=code)
             if state is None or state.status != "EXPIRED" or state.is_used:
                 raise
@@ -266,7 +269,7 @@ class AlipayAdapter(BaseAdapter):
 
     def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
         """The news in ``body``, verified over the received bytes; the headers carry nothing that is signed."""
-        return (yield from notifications.parse(body, gateway=self._gateway, settings=self._settings))
+        return (yield from notifications.parse(body, gateway=self.gateway, settings=self.settings))
 
     def acknowledge(self, error: CouponError | None = None) -> Acknowledgement:
         """``success``, or ``fail`` to have it sent again."""
@@ -274,21 +277,21 @@ class AlipayAdapter(BaseAdapter):
 
     def acknowledge_check(self) -> Acknowledgement:
         """The answer to an event of kind ECHO (``alipay.service.check``), which wants XML instead of ``success``."""
-        return notifications.acknowledge_check(self._gateway)
+        return notifications.acknowledge_check(self.gateway)
 
     def diagnose(self) -> Flow[tuple[Finding, ...]]:
         """Keys, certificates, clock, permissions and one signed round trip. Changes nothing."""
-        return (yield from doctor.diagnose(self._gateway, self._settings, self._keys))
+        return (yield from doctor.diagnose(self.gateway, self.settings, self._keys))
 
     # --- shared ---
 
     def _repeated(self, call: Call, *, deadline: datetime | None = None) -> Flow[Node]:
         """``call`` with the same content and number until it is answered; Alipay documents that as safe (§6.4)."""
-        return (yield from repeating(lambda _: self._gateway.send(call, deadline=deadline), PATIENT))
+        return (yield from repeating(lambda _: self.gateway.send(call, deadline=deadline), PATIENT))
 
     def _voucher(self, held: HeldRedemption) -> Flow[VoucherState | None]:
         """The voucher's state; ``None`` where Alipay does not know it (any more), which proves nothing."""
-        call = self._messages.query_voucher(held.listing, held.binding, held.code)
+        call = self.messages.query_voucher(held.listing, held.binding, held.code)
         try:
             node = yield from self._repeated(call)
         except PlatformRefused as error:

@@ -14,6 +14,7 @@ from typing import Any
 from unicom_coupon_sdk.errors import PlatformError, PlatformRefused, PlatformUnavailable, PlatformUnknown
 
 SUCCESS = "10000"
+_UNKNOWN = "20000"
 BUSY_PAUSE_S = 1.0
 """How long to wait after "call limited", in seconds: the sheet advises at least one."""
 
@@ -153,8 +154,13 @@ def plain(sub_code: str) -> str:
 
 
 def meaning_of(code: str, sub_code: str, *, status: int = 200) -> tuple[Meaning, str]:
-    """What a failure means, and our code for it. ``status`` (HTTP) decides in v3 where the code is not known."""
+    """What a failure means, and our code for it. ``status`` (HTTP) decides in v3 where the code is not known.
+
+    20000 leaves it open whatever stands beside it; so does a code of a family that the sheet does not have.
+    """
     sub = plain(sub_code)
+    if code == _UNKNOWN:
+        return _BY_CODE[code]
     known = _BY_SUB_CODE.get(sub)
     if known is not None:
         return known
@@ -164,7 +170,7 @@ def meaning_of(code: str, sub_code: str, *, status: int = 200) -> tuple[Meaning,
         return _BY_CODE[code]
     if status == 429:
         return Meaning.BUSY, "alipay.busy"
-    if status >= 500 or code.startswith("2"):
+    if status >= 500 or (code and not code.startswith("4")):
         return Meaning.OPEN, "alipay.system_error"
     return Meaning.REFUSED, "alipay.business"
 

@@ -183,6 +183,8 @@ class AlipayGateway:
     def _failure(
         self, call: Call, code: str, members: Mapping[str, Any], *, now: datetime, trace_id: str | None
     ) -> PlatformError:
+        if code in ("", SUCCESS):  # signed, and yet no failure: it says nothing about what was done
+            return untrusted("alipay.answer_shape", is_write=call.is_write, trace_id=trace_id)
         sub_code, words = _code(members.get("sub_code")), str(members.get("sub_msg") or members.get("msg") or "")
         if plain(sub_code) == "INVALID_SIGNATURE":
             reason = canonical_difference(self._maker.parameters(call, at=now), words)
@@ -236,6 +238,8 @@ class AlipayGateway:
         if answer.status == 200:
             return _checked(members, call, trace_id)
         sub_code = _code(members.get("code"))
+        if not sub_code:
+            raise untrusted("alipay.answer_shape", is_write=call.is_write, trace_id=trace_id)
         raise error_of(
             "",
             sub_code,

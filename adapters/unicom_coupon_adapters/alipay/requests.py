@@ -8,7 +8,6 @@ codes) in the body, since queries end in access logs.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+import pydantic_core
 
 from unicom_coupon_adapters.alipay.compliance import SHIM
 from unicom_coupon_adapters.alipay.keys import AlipayKeys
@@ -26,12 +27,14 @@ from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
 from unicom_coupon_sdk.platform.wire import HttpRequest
 
-_IN_QUERY = (
-    "app_id", "method", "format", "charset", "version", "timestamp", "sign_type", "encrypt_type", "app_cert_sn",
-    "alipay_root_cert_sn", "notify_url", "return_url",
-)  # fmt: skip
+_CERTIFICATE_NAMES = ("app_cert_sn", "alipay_root_cert_sn")
+_IN_QUERY = frozenset(
+    ("app_id", "method", "format", "charset", "version", "timestamp", "sign_type", "encrypt_type", *_CERTIFICATE_NAMES)
+)
 _FORM = (("Content-Type", "application/x-www-form-urlencoded;charset=utf-8"), ("Accept", "*/*"))
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_AS_IT_IS = (str, bool, int)
+_NESTED = (dict, list)
+_FORM_TABLE = {byte: quote_plus(bytes((byte,))) for byte in range(256)}
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -75,6 +78,9 @@ class Api:
     in_parameters: bool = False
     codeless: bool = False
 
+    def __post_init__(self) -> None:
+        SHIM.outgoing(dict.fromkeys(self.required | self.optional))  # each member has its rule, once and for all
+
     def call(self, content: Mapping[str, Any]) -> Call:
         """The call with this content; members that are ``None`` or empty are left out.
 
@@ -87,7 +93,9 @@ class Api:
         unknown = given.keys() - self.required - self.optional
         if unknown:
             raise ValidationError("alipay.member_unknown", field=min(unknown), method=self.method)
-        SHIM.outgoing(given)
+        for name, value in given.items():
+            if isinstance(value, _NESTED):
+                SHIM.outgoing({name: value})
         return Call(
             method=self.method,
             content={} if self.in_parameters else given,
@@ -115,36 +123,37 @@ class RequestMaker:
         self._app_id = settings.app_id
         self._life_s = settings.v3_request_life_s
         self._encrypts = settings.encrypt_content
-        self._fixed = {
-            name: value
-            for name, value in (
-                ("app_id", settings.app_id),
-                ("format", "json"),
-                ("charset", "utf-8"),
-                ("version", "1.0"),
-                ("sign_type", keys.sign_type.value),
-                ("app_cert_sn", keys.app_cert_sn),
-                ("alipay_root_cert_sn", keys.alipay_root_sn),
-                ("app_auth_token", keys.app_auth_token),
-            )
-            if value
-        }
+        named = (
+            ("format", "json"),
+            ("charset", "utf-8"),
+            ("version", "1.0"),
+            ("sign_type", keys.sign_type.value),
+            ("app_cert_sn", keys.app_cert_sn),
+            ("alipay_root_cert_sn", keys.alipay_root_sn),
+            ("app_auth_token", keys.app_auth_token),
+        )
+        self._fixed = {"app_id": settings.app_id, **{name: value for name, value in named if value}}
+        certificates = (f"&{name}={self._fixed[name]}" for name in _CERTIFICATE_NAMES if name in self._fixed)
+        self._before_time = "&format=json&charset=utf-8&version=1.0&timestamp="
+        self._after_time = f"&sign_type={keys.sign_type.value}{''.join(certificates)}"
 
     def classic(self, call: Call, *, at: datetime) -> HttpRequest:
         """``call`` for ``gateway.do``, stamped ``at`` (aware) in Beijing time and signed."""
         parameters = self.parameters(call, at=at)
-        parameters["sign"] = sign_text(canonical(parameters), self._keys.app.signer)
-        query = [f"{name}={_form(parameters[name])}" for name in _IN_QUERY if name in parameters]
-        query.append(f"sign={_form(parameters['sign'])}")
-        body = [
-            f"{name}={_form(value)}" for name, value in parameters.items() if name not in _IN_QUERY and name != "sign"
-        ]
-        return HttpRequest("POST", f"{self._url}?{'&'.join(query)}", _FORM, "&".join(body).encode("ascii"))
+        sign = sign_text(canonical(parameters), self._keys.app.signer)
+        time = parameters["timestamp"].replace(" ", "+").replace(":", "%3A")
+        encrypted = "&encrypt_type=AES" if "encrypt_type" in parameters else ""
+        url = (
+            f"{self._url}?app_id={self._app_id}&method={call.method}{self._before_time}{time}{self._after_time}"
+            f"{encrypted}&sign={_form_base64(sign)}"
+        )
+        body = "&".join([f"{name}={_form(value)}" for name, value in parameters.items() if name not in _IN_QUERY])
+        return HttpRequest("POST", url, _FORM, body.encode("ascii"))
 
     def parameters(self, call: Call, *, at: datetime) -> dict[str, str]:
         """All parameters that are sent and signed, without ``sign``; no empty one among them."""
         parameters = {**self._fixed, "method": call.method, "timestamp": beijing_text(at)}
-        text = _ENCODE(call.content) if call.content else ""
+        text = _json(call.content) if call.content else ""
         if text and self._encrypts and self._keys.cipher is not None:
             text = self._keys.cipher.encrypt(text)
             parameters["encrypt_type"] = "AES"
@@ -163,7 +172,7 @@ class RequestMaker:
         if rest.verb == "GET":
             target = f"{path}?{_query(left)}" if left else path
         else:
-            body = _ENCODE(left)
+            body = _json(left)
         headers = [("Content-Type", "application/json; charset=utf-8"), ("alipay-request-id", nonce)]
         if body and self._encrypts and self._keys.cipher is not None:
             body = self._keys.cipher.encrypt(body)
@@ -190,8 +199,7 @@ class RequestMaker:
 
 def beijing_text(at: datetime) -> str:
     """``at`` as Alipay writes times: ``2026-01-15 10:20:31``, Beijing time whatever the host's zone is."""
-    local = at.astimezone(BEIJING)
-    return f"{local.year:04d}-{local.month:02d}-{local.day:02d} {local.hour:02d}:{local.minute:02d}:{local.second:02d}"
+    return at.astimezone(BEIJING).isoformat(" ", "seconds")[:19]
 
 
 def content_text(content: Mapping[str, Any]) -> str:
@@ -199,15 +207,22 @@ def content_text(content: Mapping[str, Any]) -> str:
 
     Raises ``ValidationError`` ``alipay.float`` for a float: money is text here.
     """
-    return _ENCODE(_kept(content))
+    return _json(_kept(content))
 
 
 def _kept(members: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(value, name) for name, value in members.items() if value is not None and value not in ("", [])}
+    kept: dict[str, Any] = {}
+    for name, value in members.items():
+        if type(value) is str:
+            if value:
+                kept[name] = value
+        elif value is not None and value != []:
+            kept[name] = _plain(value, name)
+    return kept
 
 
 def _plain(value: Any, name: str) -> Any:
-    if isinstance(value, str | bool | int):
+    if isinstance(value, _AS_IT_IS):
         return value
     if isinstance(value, Mapping):
         return _kept(value)
@@ -220,12 +235,22 @@ def _plain(value: Any, name: str) -> Any:
     raise ValidationError("alipay.float", field=name, shape=type(value).__name__)
 
 
+def _json(value: Any) -> str:
+    return pydantic_core.to_json(value).decode()
+
+
 def _query(members: Mapping[str, Any]) -> str:
     return "&".join(
-        f"{quote_plus(name)}={quote_plus(value if isinstance(value, str) else _ENCODE(value))}"
+        f"{quote_plus(name)}={quote_plus(value if isinstance(value, str) else _json(value))}"
         for name, value in members.items()
     )
 
 
 def _form(value: str) -> str:
-    return quote_plus(value)
+    """``value`` as a form encodes it: ``quote_plus`` in one pass of the interpreter's own table look-up."""
+    return value.encode().decode("latin-1").translate(_FORM_TABLE)
+
+
+def _form_base64(value: str) -> str:
+    """The same for base64, which has three letters to encode."""
+    return value.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")

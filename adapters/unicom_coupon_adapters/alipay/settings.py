@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, model_validator
 
@@ -12,6 +13,7 @@ from unicom_coupon_sdk.domain.model import Value
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _REFERENCE = re.compile(r"[a-z][a-z0-9+.-]*:.+")
 
 
@@ -114,6 +116,16 @@ class AlipaySettings(Value):
     voucher_image: Number | None = None
     customer_service_mobile: Annotated[str, StringConstraints(pattern=r"^[0-9-]{5,20}$")] = "10010"
     activation_wait_s: Annotated[int, Field(strict=True, ge=0, le=120)] = 30
+
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        for name in ("gateway_url", "v3_url"):
+            parts = urlsplit(getattr(self, name))
+            if not parts.hostname or (parts.scheme != "https" and parts.hostname not in _LOOPBACK):
+                raise ConfigurationError("alipay.url", field=name)
+        if self.gateway is Gateway.V3 and self.sign_type != "RSA2":
+            raise ConfigurationError("alipay.v3_sign_type", field="sign_type")
+        return self
 
     @model_validator(mode="after")
     def _keys_of_mode(self) -> Self:

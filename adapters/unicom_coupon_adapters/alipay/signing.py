@@ -50,9 +50,11 @@ def canonical(parameters: Mapping[str, str], *, without: frozenset[str] = frozen
     signed in a request (§1.4).
     """
     return "&".join(
-        f"{name}={value}"
-        for name, value in sorted(parameters.items())
-        if value and name != "sign" and name not in without
+        [
+            f"{name}={value}"
+            for name in sorted(parameters)
+            if (value := parameters[name]) and name != "sign" and name not in without
+        ]
     )
 
 

@@ -1,8 +1,7 @@
 """Messages to bytes and back, at the speed of hand-written code.
 
-The field table is turned into Python source, once for each set of fields: a writer for each that the program sends
-(there are a dozen), a reader for each that it is often sent. Neither loops over fields or looks at the table again;
-every offset that can be a constant is one.
+The field table is turned into Python source, once for each set of fields that is in use (there are a few dozen): a
+reader and a writer. Neither loops over fields or looks at the table again; every offset that can be a constant is one.
 
 The generated code only knows the common shape of each field. Whenever anything is unusual it gives up without a
 judgement, and ``walk`` reads or writes the message again, slowly, and either succeeds or raises the exact error. So
@@ -12,21 +11,21 @@ speed never decides what is legal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from unicom_coupon_adapters.unionpay_pos.fields import FIELDS, MAC_FIELD, Content, Field
 from unicom_coupon_adapters.unionpay_pos.frame_errors import refuse
 from unicom_coupon_adapters.unionpay_pos.iso_message import FieldValue, Message
 from unicom_coupon_adapters.unionpay_pos.walk import read_body, write_body
 
-_Reader: TypeAlias = Callable[[bytes], dict[int, FieldValue] | None]
+_Reader: TypeAlias = Callable[[bytes], Message | None]
 _Writer: TypeAlias = Callable[[str, Mapping[int, FieldValue]], bytes | None]
 
 LARGEST_BODY: Final = 8192
 """Bytes of the largest message that is read (sheet 1.1)."""
 
-_SHAPES_KEPT: Final = 256
+_K = TypeVar("_K")
+_F = TypeVar("_F")
 
 
 def unpack(body: bytes) -> Message:
@@ -41,11 +40,11 @@ def unpack(body: bytes) -> Message:
     reader = _READERS.ready.get(bitmap)
     if reader is not None:
         try:
-            fields = reader(body)
+            found = reader(body)
         except (ValueError, KeyError, IndexError):
-            fields = None
-        if fields is not None:
-            return Message(body[:2].hex(), fields)
+            found = None
+        if found is not None:
+            return found
     message = Message(*read_body(body))
     _READERS.saw(bitmap)
     return message
@@ -57,16 +56,49 @@ def pack(message: Message) -> bytes:
     Raises ``FrameError`` that names the first field whose value does not fit.
     """
     fields = message.fields
-    try:
-        packed = _writer(tuple(fields))(message.mti, fields)
-    except (ValueError, TypeError, AttributeError, IndexError, KeyError):
-        packed = None
-    return write_body(message.mti, fields) if packed is None else packed
+    shape = tuple(fields)
+    writer = _WRITERS.ready.get(shape)
+    if writer is not None:
+        try:
+            packed = writer(message.mti, fields)
+        except (ValueError, TypeError, AttributeError):
+            packed = None
+        if packed is not None:
+            return packed
+    body = write_body(message.mti, fields)
+    _WRITERS.saw(shape)
+    return body
 
 
 def pack_unsealed(message: Message) -> bytes:
     """The bytes that a MAC is made over: ``message`` with bit 64 set, up to and without field 64 (sheet 6.2)."""
     return pack(Message(message.mti, {**message.fields, MAC_FIELD: bytes(8)}))[:-8]
+
+
+class _Compiled(Generic[_K, _F]):
+    """A function for each set of fields that has proved itself, and no more than ``most`` in all.
+
+    Compiling costs a thousand times a reading, and the other side chooses the bitmap. So a set gets its function only
+    after ``after`` good messages, and a process compiles ``most`` times in its life; ``walk`` does the rest.
+    """
+
+    def __init__(self, make: Callable[[_K], _F], *, most: int = 64, after: int = 3) -> None:
+        self._make = make
+        self._most = most
+        self._after = after
+        self._seen: dict[_K, int] = {}
+        self.ready: dict[_K, _F] = {}
+
+    def saw(self, key: _K) -> None:
+        """A good message with this set of fields was read or written slowly."""
+        if key in self.ready or len(self.ready) >= self._most:
+            return
+        if len(self._seen) >= 16 * self._most:
+            self._seen.clear()
+        count = self._seen[key] = self._seen.get(key, 0) + 1
+        if count >= self._after:
+            self.ready[key] = self._make(key)
+            self._seen.pop(key, None)
 
 
 # --- the readers ------------------------------------------------------------------------------------------------
@@ -75,35 +107,11 @@ _LENGTHS_1: Final = {f"{size:02d}": size for size in range(100)}
 _LENGTHS_2: Final = {f"{size:04d}": size for size in range(1000)}
 
 
-class _Readers:
-    """A reader for each bitmap that has proved itself, and no more than ``most`` in all.
-
-    The other side chooses the bitmap, and compiling costs a thousand times a reading. So a bitmap gets its reader only
-    after ``after`` good messages, and a process compiles ``most`` times in its life; the rest is read by ``walk``.
-    """
-
-    def __init__(self, *, most: int = 64, after: int = 3) -> None:
-        self._most = most
-        self._after = after
-        self._seen: dict[bytes, int] = {}
-        self.ready: dict[bytes, _Reader] = {}
-
-    def saw(self, bitmap: bytes) -> None:
-        """A good message with ``bitmap`` was read slowly."""
-        if bitmap in self.ready or len(self.ready) >= self._most:
-            return
-        if len(self._seen) >= 16 * self._most:
-            self._seen.clear()
-        count = self._seen[bitmap] = self._seen.get(bitmap, 0) + 1
-        if count >= self._after:
-            bits = int.from_bytes(bitmap, "big")
-            self.ready[bitmap] = _compiled(
-                _reader_source([r for r in FIELDS.values() if bits >> (64 - r.number) & 1]), "read"
-            )
-            del self._seen[bitmap]
-
-
-_READERS: Final = _Readers()
+def _reader(bitmap: bytes) -> _Reader:
+    bits = int.from_bytes(bitmap, "big")
+    rows = [FIELDS[number] for number in range(1, 65) if bits >> (64 - number) & 1]
+    reader: _Reader = _compiled(_reader_source(rows), "read")
+    return reader
 
 
 def _reader_source(rows: list[Field]) -> str:
@@ -128,7 +136,7 @@ def _reader_source(rows: list[Field]) -> str:
         f"if len(body) != {place.byte(0)} or not h[:4].isdigit():",
         "    return None",
         *(line for check in place.checks for line in (f"if {check}:", "    return None")),
-        f"return {{{', '.join(values)}}}",
+        f"return Message(h[:4], {{{', '.join(values)}}})",
     ]
     return "\n".join(["def read(body):", *(f"    {line}" for line in body)])
 
@@ -178,7 +186,7 @@ class _Place:
                 self.checks.append(f"not h[{self.nibble(0, of=start)}:{self.nibble(0)}].isdigit()")
             elif kind is Content.ASCII:
                 span = f"t[{self.byte(start - self._at)}:{self.byte(0)}]"
-                self.checks.append(f"not ({span}.isprintable() and {span}.isascii())")
+                self.checks.append(f"not ((v := {span}).isprintable() and v.isascii())")
         self._run = None
 
     def variable(self, row: Field) -> None:
@@ -213,10 +221,8 @@ class _Place:
 # --- the writers ------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=_SHAPES_KEPT)
 def _writer(numbers: tuple[int, ...]) -> _Writer:
-    rows = [FIELDS[number] for number in sorted(numbers)]
-    writer: _Writer = _compiled(_writer_source(rows), "write")
+    writer: _Writer = _compiled(_writer_source([FIELDS[number] for number in sorted(numbers)]), "write")
     return writer
 
 
@@ -285,7 +291,7 @@ def _joined(rows: list[Field], bits: int) -> str:
 def _compiled(source: str, name: str) -> Any:
     """The function ``name`` of ``source``, which is made from the field table alone and holds nothing from outside."""
     scope: dict[str, Any] = {
-        "from_bytes": int.from_bytes,
+        "Message": Message,
         "fromhex": bytes.fromhex,
         "lengths_1": _LENGTHS_1,
         "lengths_2": _LENGTHS_2,
@@ -295,3 +301,7 @@ def _compiled(source: str, name: str) -> Any:
     }
     exec(compile(source, f"<unionpay_pos {name}>", "exec"), scope)  # noqa: S102 - our own table, no input
     return scope[name]
+
+
+_READERS: Final[_Compiled[bytes, _Reader]] = _Compiled(_reader)
+_WRITERS: Final[_Compiled[tuple[int, ...], _Writer]] = _Compiled(_writer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from unicom_coupon_adapters.wechatpay import messages
@@ -25,8 +25,8 @@ from unicom_coupon_adapters.wechatpay.outcomes import (
     undecided,
 )
 from unicom_coupon_adapters.wechatpay.sending import FrontEndCoupon, h5_link, plugin_parameters
+from unicom_coupon_adapters.wechatpay.stocks import stock_body
 from unicom_coupon_sdk.domain.code import CouponCode
-from unicom_coupon_sdk.domain.coupon import AmountOff, CouponTemplate, Exchange, PercentOff, PhoneCredit
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
 from unicom_coupon_sdk.domain.sensitive import PlatformUser
 from unicom_coupon_sdk.domain.times import rfc3339
@@ -36,9 +36,6 @@ from unicom_coupon_sdk.platform.effects import Flow, Now
 
 PLATFORM = "wechatpay"
 CODES_PER_UPLOAD = 200
-LONGEST_VALIDITY = timedelta(days=366)
-DEAREST_FEN = 10_000_000
-KINDS = frozenset({"amount_off", "percent_off", "exchange", "phone_credit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +77,6 @@ class CouponPage:
 class BusiFavor:
     """The 商家券 verbs over one gateway."""
 
-    kinds = KINDS
-
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._settings = gateway.settings
@@ -95,7 +90,7 @@ class BusiFavor:
         if stock_id is None:
             if self._settings.notify_url is not None:
                 yield from self.set_callback_address(self._settings.notify_url)
-            call = messages.CREATE_STOCK.call(self._stock(template))
+            call = messages.CREATE_STOCK.call(stock_body(template, settings=self._settings))
             answer = yield from self._gateway.call(call)
             stock_id = answer.text("stock_id")
             if not stock_id:
@@ -122,46 +117,6 @@ class BusiFavor:
                 raise PlatformRefused(
                     "wechatpay.codes_refused", platform=PLATFORM, request_id=answer.request_id, count=refused
                 )
-
-    def _stock(self, template: CouponTemplate) -> dict[str, Any]:
-        """The body of B1. The times are the template's; the platform's end is inclusive, so one second earlier."""
-        if template.valid_until - template.valid_from > LONGEST_VALIDITY:
-            raise ValidationError(
-                "wechatpay.validity", field="valid_until", platform=PLATFORM, longest=LONGEST_VALIDITY.days
-            )
-        settings = self._settings
-        stock_type, rule = _rule(template)
-        usage: dict[str, Any] = {"use_method": "OFF_LINE"}
-        if settings.mini_program_path is not None:
-            usage = {
-                "use_method": "MINI_PROGRAMS",
-                "mini_programs_appid": settings.appid,
-                "mini_programs_path": settings.mini_program_path,
-            }
-        return {
-            "stock_name": template.name,
-            "belong_merchant": settings.mchid,
-            "goods_name": template.name[:15],
-            "stock_type": stock_type,
-            "coupon_use_rule": {
-                "coupon_available_time": {
-                    "available_begin_time": rfc3339(template.valid_from),
-                    "available_end_time": rfc3339(template.valid_until - timedelta(seconds=1)),
-                },
-                **rule,
-                **usage,
-            },
-            "stock_send_rule": {
-                "max_coupons": template.max_total,
-                "max_coupons_per_user": template.max_per_holder,
-                "natural_person_limit": False,
-                "prevent_api_abuse": False,
-            },
-            "out_request_no": f"{settings.mchid}_{template.template_id}",
-            "coupon_code_mode": settings.code_mode.upper(),
-            "notify_config": {"notify_appid": settings.appid},
-            **_description(template),
-        }
 
     # --- giving ---
 
@@ -393,34 +348,6 @@ class BusiFavor:
     def set_callback_address(self, url: str) -> Flow[None]:
         """Have news of 商家券 sent to ``url``. Setting the same address again changes nothing."""
         yield from self._gateway.call(messages.SET_CALLBACK.call({"mchid": self._settings.mchid, "notify_url": url}))
-
-
-def _rule(template: CouponTemplate) -> tuple[str, dict[str, Any]]:
-    """Stock type and rule of a benefit. Raises ``ValidationError`` for what a stock cannot say."""
-    benefit = template.benefit
-    minimum = max(1, benefit.min_spend_fen)
-    match benefit:
-        case AmountOff(off_fen=off) | PhoneCredit(credit_fen=off) if off <= DEAREST_FEN:
-            return "NORMAL", {"fixed_normal_coupon": {"discount_amount": off, "transaction_minimum": minimum}}
-        case PercentOff(basis_points=points) if points % 100 == 0:
-            percent = 100 - points // 100
-            return "DISCOUNT", {"discount_coupon": {"discount_percent": percent, "transaction_minimum": minimum}}
-        case Exchange(price_fen=price) if price <= DEAREST_FEN:
-            return "EXCHANGE", {"exchange_coupon": {"exchange_price": price, "transaction_minimum": minimum}}
-        case _:
-            raise ValidationError("wechatpay.benefit", field="benefit", platform=PLATFORM, kind=benefit.kind)
-
-
-def _description(template: CouponTemplate) -> dict[str, Any]:
-    """A stock has no field for a cap on a discount, so the user is told in words."""
-    match template.benefit:
-        case PercentOff(max_off_fen=int(cap)):
-            text = f"最高优惠{cap // 100}.{cap % 100:02d}元"
-        case Exchange(item=item):
-            text = item
-        case _:
-            return {}
-    return {"display_pattern_info": {"description": text}}
 
 
 def _openid_of_holder(order: BindOrder) -> PlatformUser:

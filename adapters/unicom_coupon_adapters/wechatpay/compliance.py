@@ -86,8 +86,8 @@ _TABLE: tuple[FieldRule, ...] = (
     *_rules(
         "stock_name comment goods_name stock_type coupon_use_rule stock_send_rule coupon_code_mode notify_config"
         " notify_appid coupon_available_time available_begin_time available_end_time fixed_normal_coupon"
-        " discount_amount transaction_minimum discount_coupon discount_percent exchange_coupon exchange_price use_method"
-        " mini_programs_appid mini_programs_path max_coupons max_coupons_per_user natural_person_limit"
+        " discount_amount transaction_minimum discount_coupon discount_percent exchange_coupon exchange_price"
+        " use_method mini_programs_appid mini_programs_path max_coupons max_coupons_per_user natural_person_limit"
         " prevent_api_abuse display_pattern_info description",
         send=True,
         keep_days=0,

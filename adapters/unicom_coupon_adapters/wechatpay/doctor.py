@@ -57,7 +57,7 @@ def _local(gateway: Gateway, *, settings: WechatPaySettings, now: datetime) -> I
     credentials = gateway.credentials
     certificate = credentials.merchant_certificate
     if certificate is None:
-        yield _finding("merchant_certificate", CheckState.SKIP)
+        yield _finding("merchant_certificate", CheckState.SKIP, serial="-")
     else:
         # Loading has compared key and serial with the certificate already; a mismatch never gets here.
         yield _finding("merchant_certificate", CheckState.OK, serial=certificate.serial)
@@ -140,7 +140,7 @@ def _echo(gateway: Gateway) -> Flow[list[Finding]]:
     try:
         made = yield from gateway.exchange(messages.ECHO.call(body, serial=serial))
     except CouponError as error:
-        return [_finding("clock", CheckState.SKIP, skew_s="?"), _finding("echo", CheckState.FAIL, error=error.code)]
+        return [_finding("clock", CheckState.SKIP, skew_s="-"), _finding("echo", CheckState.FAIL, error=error.code)]
     clock = _clock(made)
     answer = made.answer
     if answer.status != 200:
@@ -176,7 +176,7 @@ def _clock(made: Exchange) -> Finding:
     try:
         theirs = parsedate_to_datetime(made.answer.header("Date") or "")
     except ValueError:
-        return _finding("clock", CheckState.SKIP, skew_s="?")
+        return _finding("clock", CheckState.SKIP, skew_s="-")
     ours = made.asked_at + (made.answered_at - made.asked_at) / 2
     skew_s = round((ours - theirs).total_seconds()) if theirs.tzinfo else CLOCK_WINDOW_S
     state = CheckState.OK if abs(skew_s) < CLOCK_WARN_S else CheckState.WARN

@@ -59,7 +59,9 @@ class Api:
         Raises ``ValidationError`` (``wechatpay.field_missing``, ``wechatpay.field_unlisted``, ``wechatpay.charset``)
         and ``ComplianceError`` (``compliance.not_sent``).
         """
-        target = self.path.format_map({name: quote(value, safe="") for name, value in path.items()}) if path else self.path
+        target = (
+            self.path.format_map({name: quote(value, safe="") for name, value in path.items()}) if path else self.path
+        )
         if query:
             self._check(query.keys() - self.query, code="wechatpay.field_unlisted")
             given = {name: value for name, value in query.items() if value is not None}

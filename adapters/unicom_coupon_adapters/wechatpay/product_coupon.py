@@ -64,8 +64,6 @@ class ProductCoupon:
 class ProductCoupons:
     """The 商品券 verbs over one gateway."""
 
-    kinds = frozenset({"amount_off", "percent_off", "exchange"})
-
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._settings = gateway.settings

@@ -177,10 +177,10 @@ def register(connection: Connection, listing: Listing, *, batch_id: str, now: da
 
     A batch that all platforms of its template know is finished.
     """
-    templates.save_listing(connection, listing)
     row = _BY_ID.one(connection, which=batch_id)
     if row is None:
         raise ValidationError("batch.unknown", field="batch_id")
+    templates.save_listing(connection, listing)
     _REGISTER.run(connection, batch_id=batch_id, platform=listing.platform, registered_at=micros(now))
     if template_of(row.content).platforms <= _registered(connection, batch_id):
         _FINISH.run(connection, which=batch_id, now=micros(now))

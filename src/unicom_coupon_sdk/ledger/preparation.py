@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, event, insert, inspect, select, text
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, event, insert, inspect, select, text, update
 
 from unicom_coupon_sdk.errors import LedgerError
 from unicom_coupon_sdk.ledger import append_only, schema
@@ -31,6 +31,8 @@ def prepare(engine: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         found = revision(connection)
         if found == schema.REVISION:
+            # A write that changes nothing: a ledger that cannot be written is found now, not at the first redemption.
+            connection.execute(update(_VERSION).values(version_num=found))
             return
         if found is None:
             _create(connection)

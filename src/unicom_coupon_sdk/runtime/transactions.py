@@ -26,6 +26,7 @@ from unicom_coupon_sdk.runtime import forks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
 LARGEST_BATCH = 64
 LANES = 8
@@ -195,8 +196,9 @@ class Transactions:
         is_committing = False
         try:
             with self._engine.begin() as connection:
+                cursor = connection.connection.cursor()
                 for job in batch:
-                    _in_savepoint(job, connection)
+                    _in_savepoint(job, connection, cursor)
                 is_committing = True
         except Exception:  # noqa: BLE001 - not lost: each work meets its own failure when it is run alone
             for job in batch:
@@ -235,15 +237,15 @@ class Transactions:
             executor.shutdown(wait=True)
 
 
-def _in_savepoint(job: _Job, connection: Connection) -> None:
-    savepoint = connection.begin_nested()
+def _in_savepoint(job: _Job, connection: Connection, cursor: DBAPICursor) -> None:
+    # The driver's own cursor: SQLAlchemy's nested transaction costs as much as three statements of a work.
+    cursor.execute("SAVEPOINT work")
     try:
         job.value = job.work(connection)
     except Exception as error:  # noqa: BLE001 - it is the caller's, and raised there
-        savepoint.rollback()
+        cursor.execute("ROLLBACK TO work")
         job.error = _explained(error, is_committing=False)
-    else:
-        savepoint.commit()
+    cursor.execute("RELEASE work")
 
 
 def _answer(batch: Sequence[_Job]) -> None:

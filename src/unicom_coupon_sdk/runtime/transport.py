@@ -93,7 +93,7 @@ def complete_headers(call: HttpCall) -> Headers:
     ``ValidationError`` (``transport.malformed``) for what would not arrive as it stands. Nothing was sent then.
     """
     request = call.request
-    if _URL.fullmatch(request.url) is None:
+    if _URL.fullmatch(request.url) is None or request.url.endswith("?"):  # an empty query would get lost
         raise ValidationError("transport.malformed", field="url")
     if _METHOD.fullmatch(request.method) is None:
         raise ValidationError("transport.malformed", field="method")

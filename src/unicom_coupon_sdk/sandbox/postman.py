@@ -92,7 +92,9 @@ class Postman:
             if due is not None:
                 wait_s = min(wait_s, (due - self._world.clock.now()).total_seconds())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), max(wait_s, 0.001))
+                # Not ``wait_for``: before Python 3.12 it loses a cancellation that meets the event.
+                async with asyncio.timeout(max(wait_s, 0.001)):
+                    await self._woken.wait()
 
     async def _deliver(self, attempt: Attempt) -> HttpAnswer | None:
         if attempt.is_lost:

@@ -31,7 +31,9 @@ def test_the_table_is_keyed_by_the_one_spelling(sub_code):
     ("code", "sub_code", "status", "meaning"),
     [
         ("20000", "", 200, Meaning.OPEN),
+        ("20000", "isv.invalid-signature", 200, Meaning.OPEN),
         ("29999", "NEW", 200, Meaning.OPEN),
+        ("30000", "NEW", 200, Meaning.OPEN),
         ("40004", "AQC.SYSTEM_ERROR", 200, Meaning.OPEN),
         ("40004", "ACQ.SYSTEM_ERROR", 200, Meaning.OPEN),
         ("40004", "NEW", 200, Meaning.REFUSED),

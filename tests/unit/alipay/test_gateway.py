@@ -106,12 +106,11 @@ def test_a_signed_error_response_is_a_definite_refusal():
     assert error.code == "alipay.app_id"
 
 
-def test_a_success_code_in_an_error_node_is_no_success():
-    assert isinstance(error_of(Peer(use=envelope(USE, ok(), error=True)), WRITE), PlatformRefused)
-
-
-def test_a_node_without_a_code_is_no_success():
-    assert isinstance(error_of(Peer(use={"activity_id": ACTIVITY}), WRITE), PlatformRefused)
+@pytest.mark.parametrize("body", [envelope(USE, ok(), error=True), envelope(USE, {"activity_id": ACTIVITY})])
+def test_a_signed_answer_that_is_neither_success_nor_failure_leaves_a_write_unknown(body):
+    error = error_of(Peer(use=body), WRITE)
+    assert isinstance(error, PlatformUnknown)
+    assert error.code == "alipay.answer_shape"
 
 
 @pytest.mark.parametrize(
@@ -210,6 +209,7 @@ def test_a_v3_success_has_no_envelope():
         (v3_answer({"activity_id": ACTIVITY}, stamp=START + timedelta(seconds=301)), "alipay.answer_stale"),
         (v3_answer({"activity_id": "20160"}), "alipay.answer_other"),
         (v3_answer({}, body='{"a":'), "alipay.answer_shape"),
+        (v3_answer({"message": "x"}, status=400), "alipay.answer_shape"),
         (v3_answer({"code": "SYSTEM_ERROR", "message": "x"}, status=500), "alipay.system_error"),
         (v3_answer({"code": "never-heard-of", "message": "x"}, status=503), "alipay.system_error"),
     ],

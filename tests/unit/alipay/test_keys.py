@@ -144,6 +144,22 @@ class TestLoading:
             settings(**changes)
         assert caught.value.code == "alipay.mode_keys"
 
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({"gateway_url": "http://openapi.alipay.invalid/gateway.do"}, "alipay.url"),
+            ({"v3_url": "http://openapi.alipay.invalid"}, "alipay.url"),
+            ({"gateway": "v3", "sign_type": "SM2"}, "alipay.v3_sign_type"),
+        ],
+    )
+    def test_addresses_and_sign_types_that_cannot_work_are_refused(self, changes, code):
+        with pytest.raises(ConfigurationError) as caught:
+            settings(**changes)
+        assert caught.value.code == code
+
+    def test_a_sandbox_on_this_host_may_be_plain(self):
+        assert settings(gateway_url="http://127.0.0.1:8701/gateway.do", v3_url="http://127.0.0.1:8701")
+
     def test_an_agency_names_its_merchant(self):
         with pytest.raises(ConfigurationError):
             settings(access_mode="agency")
@@ -201,7 +217,7 @@ class TestCertificateMode:
         assert caught.value.code == "alipay.certificate_untrusted"
 
     def test_an_intermediate_may_come_with_the_download(self, authority):
-        keys = certified(authority, alipay_root_cert=Secret(authority["root"]))._gateway.keys
+        keys = certified(authority, alipay_root_cert=Secret(authority["root"])).gateway.keys
         with pytest.raises(ForgedMessage):
             keys.trust(content(authority["next"]), cert_sn=sn(authority["next"]), at=START)
         keys.trust(content(authority["next"], authority["middle"]), cert_sn=sn(authority["next"]), at=START)
@@ -218,7 +234,7 @@ class TestCertificateMode:
 
     @pytest.mark.parametrize("junk", ["", "!!", base64.b64encode(b"junk").decode()])
     def test_junk_is_not_a_certificate(self, authority, junk):
-        keys = certified(authority)._gateway.keys
+        keys = certified(authority).gateway.keys
         with pytest.raises(ForgedMessage):
             keys.trust(junk, cert_sn="0" * 32, at=START)
 

@@ -141,6 +141,6 @@ def test_a_retry_differs_in_time_and_signature_alone():
 
 def test_no_key_or_code_is_in_a_repr():
     made = adapter()
-    shown = repr(made._gateway.keys) + repr(Messages(settings()).use(held())) + repr(settings())
+    shown = repr(made.gateway.keys) + repr(Messages(settings()).use(held())) + repr(settings())
     for secret in (CODE.reveal(), KEYS["aes_key_base64"], "BEGIN"):
         assert secret not in shown

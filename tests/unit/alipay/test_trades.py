@@ -15,7 +15,7 @@ PAYMENT_CODE = Secret("281234567890123456")
 
 def send(call, node):
     peer = Peer(**{call.method: node})
-    return run(peer, adapter()._gateway.send(call)), peer.calls[0][1]
+    return run(peer, adapter().gateway.send(call)), peer.calls[0][1]
 
 
 def test_a_payment_takes_a_payment_code_and_the_orders_amount():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.ledger_house import House
 from sqlalchemy import text
+from tests.ledger_house import House
 
 from unicom_coupon_sdk.ledger import memory_engine, open_engine, prepare
 

@@ -101,9 +101,7 @@ def test_another_holder_is_refused_once_it_is_bound(house, holder):
     with pytest.raises(CouponStateError, match=r"coupon\.bound_to_another"):
         house.start(coupon.coupon_id, holder=holder)
     with pytest.raises(CouponStateError, match=r"coupon\.bound_to_another"):
-        house.run(
-            house.ledger.finish_binding(Binding(coupon.coupon_id, PAY, holder.user, {}), holder=holder, now=NOW)
-        )
+        house.run(house.ledger.finish_binding(Binding(coupon.coupon_id, PAY, holder.user, {}), holder=holder, now=NOW))
 
 
 def test_the_holder_is_recognised_by_the_platforms_name_alone(house):

@@ -242,16 +242,23 @@ def test_a_work_cancelled_in_the_middle_is_finished_first(engine):
 
 def test_a_time_limit_around_a_work_waits_for_its_commit(engine):
     async def main():
-        transactions, gate = Transactions(engine), Gate("first")
-        opener = threading.Thread(target=lambda: (gate.begun.wait(30), limit.wait(30), gate.open.set()))
-        limit = threading.Event()
-        opener.start()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01) as clock:
-                asyncio.get_running_loop().call_later(0.02, limit.set)
+        transactions, gate, limits = Transactions(engine), Gate("first"), []
+
+        async def limited():
+            async with asyncio.timeout(30) as limit:
+                limits.append(limit)
                 await transactions.async_run(gate)
-        assert clock.expired()
-        await asyncio.to_thread(opener.join)
+
+        task = asyncio.create_task(limited())
+        await asyncio.to_thread(gate.begun.wait, 30)
+        limits[0].reschedule(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert limits[0].expired()
+        assert not task.done()
+        gate.open.set()
+        with pytest.raises(TimeoutError):
+            await task
         assert names(engine) == ["first"]
 
     asyncio.run(main())

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from tests.unit.unionpay_pos.samples import VECTORS, body_of, message_of
+
 from unicom_coupon_adapters.unionpay_pos import messages as ucp
 from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed
 from unicom_coupon_adapters.unionpay_pos.compliance import checked

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from tests.driving import START, Driver
+
 from unicom_coupon_adapters.wechatpay import PLUGIN, WechatPaySettings
 from unicom_coupon_sdk.crypto.providers import Keys
 from unicom_coupon_sdk.crypto.rsa import RsaPrivateKey

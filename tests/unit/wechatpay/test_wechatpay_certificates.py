@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
-
 from tests.driving import START
+
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import (
     ConfigurationError,
@@ -30,7 +30,9 @@ def test_the_first_answer_makes_us_fetch_the_certificates_and_is_then_believed(b
     used = bare.ok(bare.used, serial=bare.certificate_serial)
     held = bare.held(valid_until=LATER + timedelta(days=1))
     bare.driver.now = START + timedelta(days=200)
-    outcome = bare.run(bare.adapter.query(held), bare.ok(bare.coupon(), serial=bare.certificate_serial), bare.certificates())
+    outcome = bare.run(
+        bare.adapter.query(held), bare.ok(bare.coupon(), serial=bare.certificate_serial), bare.certificates()
+    )
     assert outcome.effected is Effected.NOT_DONE
     assert [request.target for request in bare.requests][1] == "/v3/certificates?algorithm_type=RSA"
     assert header(bare.requests[0].headers, "Wechatpay-Serial") is None

@@ -5,8 +5,8 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-
 from tests.driving import START
+
 from unicom_coupon_adapters.wechatpay.signing import sign_v2
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.coupon import AmountOff, Cash, Exchange, PercentOff, PhoneCredit
@@ -58,9 +58,7 @@ def bind_order(world, *, user="oXsd3434454567676", listing=None):
 
 
 def test_a_stock_says_what_the_template_says(world):
-    listing = world.run(
-        world.adapter.issue(issue_order(world)), world.ok({"stock_id": "98065001", "create_time": "x"})
-    )
+    listing = world.run(world.adapter.issue(issue_order(world)), world.ok({"stock_id": "98065001", "create_time": "x"}))
     body = world.body()
     assert listing == Listing("summer", "wechatpay", {"stock_id": "98065001"})
     assert body["out_request_no"] == "1900009191_summer"
@@ -425,9 +423,7 @@ def test_a_product_coupon_is_known_by_our_number(world, state, detail, effected)
 def test_a_product_coupon_is_returned_by_the_reversals_number(world):
     world.build(**PRODUCT)
     held = world.held_reversal(listing=PRODUCT_LISTING)
-    returned = product_coupon(
-        "EFFECTIVE", return_request_no=world.reversal_id, return_time="2026-05-20T13:29:40+08:00"
-    )
+    returned = product_coupon("EFFECTIVE", return_request_no=world.reversal_id, return_time="2026-05-20T13:29:40+08:00")
     assert world.run(world.adapter.reverse(held), world.ok(returned)).effected is Effected.DONE
     assert world.run(world.adapter.query_reversal(held), world.ok(returned)).effected is Effected.DONE
 

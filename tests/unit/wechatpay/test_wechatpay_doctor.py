@@ -6,8 +6,8 @@ from datetime import timedelta
 from email.utils import format_datetime
 
 import pytest
-
 from tests.driving import START
+
 from unicom_coupon_sdk import texts
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.platform.adapter import CheckState
@@ -53,9 +53,7 @@ def test_a_healthy_merchant_has_nothing_to_mend(world):
     assert found["certificates"].state is CheckState.SKIP
 
 
-@pytest.mark.parametrize(
-    ("left", "state"), [(31, CheckState.OK), (29, CheckState.WARN), (-1, CheckState.FAIL)]
-)
+@pytest.mark.parametrize(("left", "state"), [(31, CheckState.OK), (29, CheckState.WARN), (-1, CheckState.FAIL)])
 def test_a_merchant_certificate_is_renewed_thirty_days_before_its_end(world, left, state):
     until = world.adapter.gateway.credentials.merchant_certificate.not_after
     world.driver.now = until - timedelta(days=left)
@@ -72,7 +70,9 @@ def test_the_clock_is_compared_with_the_date_header(world, skew_s, state):
 
 
 def test_a_clock_too_far_off_is_seen_even_when_the_platform_refuses_us(world):
-    refused = world.error(401, "SIGN_ERROR", headers=(("Date", format_datetime(START - timedelta(seconds=301), usegmt=True)),))
+    refused = world.error(
+        401, "SIGN_ERROR", headers=(("Date", format_datetime(START - timedelta(seconds=301), usegmt=True)),)
+    )
     found = diagnose(world, refused)
     assert found["clock"].state is CheckState.FAIL
     assert found["echo"].details == {"error": "wechatpay.sign_error", "platform_code": "SIGN_ERROR"}

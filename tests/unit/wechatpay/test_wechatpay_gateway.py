@@ -5,8 +5,8 @@ import re
 from datetime import timedelta
 
 import pytest
-
 from tests.driving import START
+
 from unicom_coupon_adapters.wechatpay import messages
 from unicom_coupon_sdk.errors import Effected, PlatformRefused, PlatformUnavailable, PlatformUnknown
 from unicom_coupon_sdk.platform.wire import HttpAnswer, header

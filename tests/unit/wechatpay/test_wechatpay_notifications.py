@@ -4,8 +4,8 @@ import json
 from datetime import timedelta
 
 import pytest
-
 from tests.driving import START
+
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.events import NewsKind
 from unicom_coupon_sdk.domain.sensitive import PlatformUser, Secret

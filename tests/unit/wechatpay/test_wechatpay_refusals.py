@@ -71,7 +71,14 @@ def test_the_place_that_the_platform_names_is_kept():
 
 @pytest.mark.parametrize(
     ("text", "tail"),
-    [("08E6-0", 0), ("08E6-268578776", 268578776), ("8b33f79f-8869-5ae5-b41b-3c0b59f957d0", None), (None, None), ("x", None), ("7", None)],
+    [
+        ("08E6-0", 0),
+        ("08E6-268578776", 268578776),
+        ("8b33f79f-8869-5ae5-b41b-3c0b59f957d0", None),
+        (None, None),
+        ("x", None),
+        ("7", None),
+    ],
 )
 def test_the_tail_of_a_request_id(text, tail):
     assert request_tail(text) == tail

@@ -4,8 +4,8 @@ import json
 from datetime import timedelta
 
 import pytest
-
 from tests.driving import START
+
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.order import Order
 from unicom_coupon_sdk.domain.sensitive import PlatformUser, Secret
@@ -63,8 +63,8 @@ def token(world, text="TOKEN1", expires_in=7200):
     return world.weixin(access_token=text, expires_in=expires_in)
 
 
-def genuine(world, is_ok=True):
-    return world.weixin(errcode=0, errmsg="ok", is_ok=is_ok)
+def genuine(world):
+    return world.weixin(errcode=0, errmsg="ok", is_ok=True)
 
 
 def test_a_login_code_shows_the_holder(world):
@@ -113,9 +113,7 @@ def test_a_biometric_challenge_fits_the_platform_and_names_the_ways_without_a_fa
 
 def test_a_devices_verdict_over_our_challenge_shows_the_holder(world):
     asked = challenge(world)
-    shown = verify(
-        world, biometric(asked.instructions["challenge"]), token(world), genuine(world), challenge=asked
-    )
+    shown = verify(world, biometric(asked.instructions["challenge"]), token(world), genuine(world), challenge=asked)
     assert shown.method is Method.BIOMETRIC
     sent = json.loads(world.requests[1].content)
     assert sent["json_string"] == json.dumps({"raw": asked.instructions["challenge"], "counter": 7, "cpu_id": "x"})
@@ -141,13 +139,13 @@ def test_a_token_that_weixin_no_longer_takes_is_replaced_once(world):
     assert world.requests[-1].target.endswith("access_token=TOKEN2")
 
 
-@pytest.mark.parametrize("answer", [{"errcode": 0, "is_ok": False}, {"errcode": 90009, "errmsg": "bad"}, {"errcode": 0}])
+@pytest.mark.parametrize(
+    "answer", [{"errcode": 0, "is_ok": False}, {"errcode": 90009, "errmsg": "bad"}, {"errcode": 0}]
+)
 def test_a_verdict_that_weixin_does_not_vouch_for_is_refused(world, answer):
     asked = challenge(world)
     with pytest.raises(VerificationError) as raised:
-        verify(
-            world, biometric(asked.instructions["challenge"]), token(world), world.weixin(**answer), challenge=asked
-        )
+        verify(world, biometric(asked.instructions["challenge"]), token(world), world.weixin(**answer), challenge=asked)
     assert raised.value.code == "wechatpay.biometric_refused"
 
 

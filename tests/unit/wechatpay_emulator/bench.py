@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
 from unicom_coupon_adapters.wechatpay.emulator import WechatPayEmulator
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
 from unicom_coupon_sdk.sandbox.emulator import Callback, Received
@@ -107,7 +108,9 @@ class Bench:
             "serial_no": told["merchant_cert_serial"],
         } | {name: value for name, value in changed.items() if name not in {"scheme", "signature", "key_file"}}
         pairs = {name: value for name, value in pairs.items() if value}
-        message = b"\n".join([method.encode(), target.encode(), pairs["timestamp"].encode(), pairs["nonce_str"].encode(), body])
+        message = b"\n".join(
+            [method.encode(), target.encode(), pairs["timestamp"].encode(), pairs["nonce_str"].encode(), body]
+        )
         key = load_private(changed.get("key_file", told["merchant_private_key_file"]))
         signature = key.sign(message + b"\n", PKCS1v15(), hashes.SHA256())
         pairs["signature"] = changed.get("signature", base64.b64encode(signature).decode())
@@ -201,7 +204,11 @@ class Bench:
         return self.post(f"{BASE}/coupons/return", {**body, "return_request_no": number or self.number("ret")})
 
     def deactivate(self, coupon: Mapping[str, Any], **changed: Any) -> HttpAnswer:
-        body = {"coupon_code": coupon["code"], "stock_id": coupon["stock_id"], "deactivate_request_no": self.number("off")}
+        body = {
+            "coupon_code": coupon["code"],
+            "stock_id": coupon["stock_id"],
+            "deactivate_request_no": self.number("off"),
+        }
         return self.post(f"{BASE}/coupons/deactivate", body | changed)
 
     def state(self, coupon: Mapping[str, Any]) -> str:
@@ -235,7 +242,12 @@ class Bench:
         return str(body_of(answer)["stock_id"])
 
     def send_coupon(self, stock_id: str, openid: str = "oUser1", **changed: Any) -> HttpAnswer:
-        body = {"openid": openid, "appid": self.told["appid"], "stock_id": stock_id, "out_request_no": self.number("send")}
+        body = {
+            "openid": openid,
+            "appid": self.told["appid"],
+            "stock_id": stock_id,
+            "out_request_no": self.number("send"),
+        }
         return self.post(f"{BASE}/coupons/send", body | changed)
 
     def advance(self, **time: float) -> None:

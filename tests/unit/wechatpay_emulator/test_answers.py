@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+
 from unicom_coupon_sdk.sandbox.emulator import Received
 
 from .bench import BASE, Bench, body_of, header, refusal_of
@@ -14,7 +15,13 @@ from .bench import BASE, Bench, body_of, header, refusal_of
 
 def test_header_names_go_out_in_the_platforms_case(bench: Bench) -> None:
     names = [name for name, _ in bench.get("/v3/certificates").headers]
-    wanted = ("Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial", "Wechatpay-Signature", "Wechatpay-Signature-Type")
+    wanted = (
+        "Wechatpay-Timestamp",
+        "Wechatpay-Nonce",
+        "Wechatpay-Serial",
+        "Wechatpay-Signature",
+        "Wechatpay-Signature-Type",
+    )
     assert [name for name in wanted if name in names] == list(wanted)
     assert {"Request-ID", "Content-Type", "Content-Language"} <= set(names)
 
@@ -54,7 +61,9 @@ def test_an_empty_serial_counts_as_none(bench: Bench) -> None:
     assert header(answer, "Wechatpay-Serial") == bench.told["platform_cert_serial"]
 
 
-@pytest.mark.parametrize(("asked", "language", "word"), [(None, "zh-CN", "不存在"), ("en", "en", "no such"), ("zh-HK", "zh-HK", "不存在")])
+@pytest.mark.parametrize(
+    ("asked", "language", "word"), [(None, "zh-CN", "不存在"), ("en", "en", "no such"), ("zh-HK", "zh-HK", "不存在")]
+)
 def test_the_message_is_in_the_callers_language(bench: Bench, asked: str | None, language: str, word: str) -> None:
     answer = bench.get("/v3/nowhere", headers=() if asked is None else (("Accept-Language", asked),))
     assert word in body_of(answer)["message"]
@@ -62,7 +71,7 @@ def test_the_message_is_in_the_callers_language(bench: Bench, asked: str | None,
 
 
 @pytest.mark.parametrize("probe", [False, True])
-def test_a_bad_signature_is_base64_that_does_not_verify(bench: Bench, probe: bool) -> None:
+def test_a_bad_signature_is_base64_that_does_not_verify(bench: Bench, *, probe: bool) -> None:
     spoiled = bench.emulator.spoil("bad_signature", bench.get("/v3/certificates"), probe=probe)
     signature = header(spoiled, "Wechatpay-Signature")
     assert signature.startswith("WECHATPAY/SIGNTEST/") is probe
@@ -91,7 +100,8 @@ def test_an_unsigned_answer_cannot_be_spoiled(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("SYSTEM_ERROR", 500), ("RATELIMIT_EXCEEDED", 429), ("NOTHING_KNOWN", 400), ("RULE_LIMIT", 403)]
+    ("code", "status"),
+    [("SYSTEM_ERROR", 500), ("RATELIMIT_EXCEEDED", 429), ("NOTHING_KNOWN", 400), ("RULE_LIMIT", 403)],
 )
 def test_an_error_on_demand_does_nothing(bench: Bench, code: str, status: int) -> None:
     coupon = bench.issue()

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+
 from unicom_coupon_sdk.platform.wire import HttpAnswer
 from unicom_coupon_sdk.sandbox.emulator import Received
 
@@ -23,7 +24,9 @@ def test_a_rightly_signed_request_is_served(bench: Bench) -> None:
     assert bench.post(STOCKS, bench.stock_body()).status == 200
 
 
-@pytest.mark.parametrize("order", ["mchid,nonce_str,signature,timestamp,serial_no", "signature,serial_no,timestamp,nonce_str,mchid"])
+@pytest.mark.parametrize(
+    "order", ["mchid,nonce_str,signature,timestamp,serial_no", "signature,serial_no,timestamp,nonce_str,mchid"]
+)
 def test_the_five_pairs_may_come_in_any_order(bench: Bench, order: str) -> None:
     target = f"{STOCKS}/{bench.stock()}"
     scheme, _, rest = bench.authorization("GET", target, b"").partition(" ")
@@ -66,7 +69,8 @@ def test_the_query_is_verified_as_it_was_encoded(bench: Bench) -> None:
 def test_only_the_meta_part_of_an_upload_is_signed(bench: Bench) -> None:
     meta = b'{"filename":"a.jpg"}'
     content = (
-        b'--xx\r\nContent-Disposition: form-data; name="meta"\r\nContent-Type: application/json\r\n\r\n' + meta
+        b'--xx\r\nContent-Disposition: form-data; name="meta"\r\nContent-Type: application/json\r\n\r\n'
+        + meta
         + b'\r\n--xx\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n\xff\xd8\r\n--xx--\r\n'
     )
     target = "/v3/marketing/partner/product-coupon/media/upload-image"
@@ -96,7 +100,13 @@ def test_each_cause_has_its_own_text(bench: Bench, changed: dict[str, str], mess
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", "WECHATPAY2-SHA256-RSA2048", 'WECHATPAY2-SHA256-RSA2048 mchid="1",mchid="1"', "WECHATPAY2-SHA256-RSA2048 a=b"],
+    [
+        None,
+        "",
+        "WECHATPAY2-SHA256-RSA2048",
+        'WECHATPAY2-SHA256-RSA2048 mchid="1",mchid="1"',
+        "WECHATPAY2-SHA256-RSA2048 a=b",
+    ],
 )
 def test_a_missing_or_broken_header_is_refused(bench: Bench, header: str | None) -> None:
     headers = () if header is None else (("Authorization", header),)
@@ -118,7 +128,11 @@ def test_a_wrong_signature_tells_what_was_signed(bench: Bench) -> None:
     answer = bench.send("POST", STOCKS, body, signature="AAAA")
     detail = body_of(answer)["detail"]
     nonce, timestamp = "593BEC0C930BF1AFEB40B4A08C8FB242", int(bench.frame.time.timestamp())
-    assert (detail["field"], detail["location"], detail["detail"]) == ("signature", "authorization", {"issue": "sign not match"})
+    assert (detail["field"], detail["location"], detail["detail"]) == (
+        "signature",
+        "authorization",
+        {"issue": "sign not match"},
+    )
     assert detail["sign_information"] == {
         "method": "POST",
         "url": STOCKS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.exceptions import InvalidTag
+
 from unicom_coupon_sdk.platform.wire import HttpAnswer
 
 from .bench import BASE, Bench, decrypted, header
@@ -112,6 +113,8 @@ def test_after_a_change_of_the_apiv3_key_retries_come_under_the_new_one(bench: B
         decrypted(envelope["resource"], key=old)
 
 
-@pytest.mark.parametrize(("status", "accepted"), [(200, True), (204, True), (201, False), (302, False), (400, False), (500, False)])
-def test_only_200_and_204_end_the_delivery(bench: Bench, status: int, accepted: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "accepted"), [(200, True), (204, True), (201, False), (302, False), (400, False), (500, False)]
+)
+def test_only_200_and_204_end_the_delivery(bench: Bench, status: int, *, accepted: bool) -> None:
     assert bench.emulator.is_accepted(HttpAnswer(status, (), b'{"code":"FAIL"}')) is accepted

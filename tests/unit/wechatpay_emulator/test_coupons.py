@@ -230,7 +230,10 @@ def test_a_coupon_cannot_be_used_before_its_first_day_or_outside_its_hours(bench
     sent = body_of(bench.send_coupon(bench.stock(coupon_use_rule=rule)))
     coupon = {"code": sent["coupon_code"], "stock_id": sent["stock_id"], "openid": "oUser1"}
     told = detail(bench, coupon)
-    assert (told["available_start_time"], told["expire_time"]) == ("2026-05-21T00:00:00+08:00", "2026-05-22T23:59:59+08:00")
+    assert (told["available_start_time"], told["expire_time"]) == (
+        "2026-05-21T00:00:00+08:00",
+        "2026-05-22T23:59:59+08:00",
+    )
     assert bench.use(coupon).status == 400
     bench.advance(hours=12)
     assert bench.use(coupon).status == 400

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from unicom_coupon_adapters.wechatpay.emulation.signatures_v2 import signature_v2
 from unicom_coupon_sdk.sandbox.emulator import Received
 
@@ -16,7 +17,9 @@ from .bench import Bench
 
 VECTORS = {
     one["id"]: one
-    for one in json.loads((Path(__file__).parents[2] / "vectors" / "wechatpay.json").read_text(encoding="utf-8"))["vectors"]
+    for one in json.loads((Path(__file__).parents[2] / "vectors" / "wechatpay.json").read_text(encoding="utf-8"))[
+        "vectors"
+    ]
 }
 
 
@@ -34,7 +37,12 @@ def signed(bench: Bench, values: dict[str, str]) -> str:
 
 
 def link(bench: Bench, stock: str, number: str = "L1", **changed: str) -> str:
-    values = {"stock_id": stock, "out_request_no": number, "send_coupon_merchant": bench.told["mchid"], "open_id": "oH5"}
+    values = {
+        "stock_id": stock,
+        "out_request_no": number,
+        "send_coupon_merchant": bench.told["mchid"],
+        "open_id": "oH5",
+    }
     values |= {"sign": signed(bench, values)} | changed
     query = "&".join(f"{name}={value}" for name, value in values.items())
     return f"https://action.weixin.qq.com/busifavor/getcouponinfo?{query}#wechat_redirect"
@@ -58,7 +66,12 @@ def test_a_link_with_a_wrong_signature_or_merchant_shows_the_pages_number(bench:
 
 
 def test_the_apiv3_key_does_not_sign_links(bench: Bench) -> None:
-    values = {"stock_id": bench.stock(), "out_request_no": "L1", "send_coupon_merchant": bench.told["mchid"], "open_id": "oH5"}
+    values = {
+        "stock_id": bench.stock(),
+        "out_request_no": "L1",
+        "send_coupon_merchant": bench.told["mchid"],
+        "open_id": "oH5",
+    }
     sign = signature_v2(values, key=bench.told["apiv3_key"])
     assert bench.emulator.deliver({"kind": "h5", "params": values | {"sign": sign}})["errcode"] == 272758293
 
@@ -80,7 +93,10 @@ def plugin(bench: Bench, coupons: list[dict[str, str]], **changed: Any) -> dict[
 
 def test_the_plugin_claims_each_coupon_of_its_list(bench: Bench) -> None:
     stock, own = bench.stock(), bench.stock(coupon_code_mode="MERCHANT_API")
-    coupons = [{"stock_id": stock, "out_request_no": "M1"}, {"stock_id": own, "out_request_no": "M2", "coupon_code": "MY1"}]
+    coupons = [
+        {"stock_id": stock, "out_request_no": "M1"},
+        {"stock_id": own, "out_request_no": "M2", "coupon_code": "MY1"},
+    ]
     told = plugin(bench, coupons)
     assert told["errcode"] == "OK"
     assert [one["code"] for one in told["send_coupon_result"]] == ["SUCCESS", "SUCCESS"]
@@ -195,7 +211,9 @@ def test_other_paths_and_bodies_of_wechat_are_errors_of_its_own(bench: Bench) ->
 
 
 def test_issued_coupons_differ_and_are_no_fault_triggers(bench: Bench) -> None:
-    coupons = bench.emulator.issue({"count": 150, "face_fen": 500, "min_spend_fen": 1000, "valid_days": 3, "holder": "oMany"})
+    coupons = bench.emulator.issue(
+        {"count": 150, "face_fen": 500, "min_spend_fen": 1000, "valid_days": 3, "holder": "oMany"}
+    )
     codes = {one["code"] for one in coupons}
     assert len(codes) == 150
     assert {one["openid"] for one in coupons} == {"oMany"}
@@ -204,7 +222,15 @@ def test_issued_coupons_differ_and_are_no_fault_triggers(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "wish",
-    [{"count": 0}, {"count": "1"}, {"face_fen": None}, {"valid_days": 366}, {"holder": ""}, {"family": "favor"}, {"owner_mchid": "x"}],
+    [
+        {"count": 0},
+        {"count": "1"},
+        {"face_fen": None},
+        {"valid_days": 366},
+        {"holder": ""},
+        {"family": "favor"},
+        {"owner_mchid": "x"},
+    ],
 )
 def test_a_wrong_wish_is_a_value_error(bench: Bench, wish: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
@@ -223,7 +249,9 @@ def test_an_order_carries_the_coupon(bench: Bench) -> None:
         bench.emulator.order({"amount_fen": 1000, "out_trade_no": order["out_trade_no"]})
 
 
-@pytest.mark.parametrize("wish", [{}, {"kind": "dance"}, {"kind": "login"}, {"kind": "h5"}, {"kind": "mini_program", "openid": "o"}])
+@pytest.mark.parametrize(
+    "wish", [{}, {"kind": "dance"}, {"kind": "login"}, {"kind": "h5"}, {"kind": "mini_program", "openid": "o"}]
+)
 def test_a_wrong_delivery_is_a_value_error(bench: Bench, wish: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must be|missing|give the link"):
         bench.emulator.deliver(wish)

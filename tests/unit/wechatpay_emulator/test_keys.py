@@ -112,7 +112,9 @@ def test_before_the_switch_the_certificate_signs_whatever_is_named(bench: Bench)
 def test_once_void_only_the_public_key_signs(bench: Bench) -> None:
     bench.emulator.rotate("certificate_void")
     for named in (None, bench.told["platform_cert_serial"]):
-        assert header(bench.get("/v3/nowhere", serial=named), "Wechatpay-Serial") == bench.told["platform_public_key_id"]
+        assert (
+            header(bench.get("/v3/nowhere", serial=named), "Wechatpay-Serial") == bench.told["platform_public_key_id"]
+        )
     with pytest.raises(ValueError, match="void"):
         bench.emulator.rotate("switch_day_1")
 
@@ -180,7 +182,9 @@ def test_the_echo_opens_and_seals_a_secret_field(bench: Bench) -> None:
     assert told == {"echo_message": "hello"}
 
 
-@pytest.mark.parametrize(("serial", "message"), [(None, "Wechatpay-Serial"), ("PUB_KEY_ID_0000000000", "Wechatpay-Serial")])
+@pytest.mark.parametrize(
+    ("serial", "message"), [(None, "Wechatpay-Serial"), ("PUB_KEY_ID_0000000000", "Wechatpay-Serial")]
+)
 def test_a_secret_field_needs_the_serial_of_its_key(bench: Bench, serial: str | None, message: str) -> None:
     body = {"echo_message": "hello", "encrypted_echo_message": "AAAA"}
     answer = bench.post("/v3/security/echo", body, serial=serial)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ class Product:
         brand = dict(bench.emulator.brand_credentials())
         self.brand_id = brand["brand_id"]
         self.base = BRAND if as_brand else PARTNER
-        self.api_key = open(brand["brand_api_key_file"]).read()  # noqa: PTH123, SIM115
+        self.api_key = Path(brand["brand_api_key_file"]).read_text()
         self.signed: dict[str, str] = {}
         if as_brand:
             self.signed = {
@@ -38,7 +40,10 @@ class Product:
         self.target = {"product_coupon_id": self.product_id, "stock_id": self.stock_id, "appid": bench.told["appid"]}
 
     def create_body(self, **stock: Any) -> dict[str, Any]:
-        period = {"available_begin_time": "2026-05-01T00:00:00+08:00", "available_end_time": "2026-12-31T23:59:59+08:00"}
+        period = {
+            "available_begin_time": "2026-05-01T00:00:00+08:00",
+            "available_end_time": "2026-12-31T23:59:59+08:00",
+        }
         kept = {
             "coupon_code_mode": "WECHATPAY",
             "stock_send_rule": {"max_count": 10, "max_count_per_user": 2},
@@ -92,7 +97,10 @@ def test_a_coupon_goes_from_confirming_to_used_and_back(product: Product) -> Non
     told = body_of(product.send())
     code = told["coupon_code"]
     assert (told["coupon_state"], told["send_channel"], told["brand_id"]) == ("CONFIRMING", "API", product.brand_id)
-    assert (told["product_coupon"]["product_coupon_id"], told["stock"]["stock_id"]) == (product.product_id, product.stock_id)
+    assert (told["product_coupon"]["product_coupon_id"], told["stock"]["stock_id"]) == (
+        product.product_id,
+        product.stock_id,
+    )
     assert refusal_of(product.use(code)) == (400, "INVALID_REQUEST")
     assert body_of(product.act(code, "confirm"))["coupon_state"] == "EFFECTIVE"
     used = body_of(product.use(code, saved_amount=500))
@@ -112,10 +120,14 @@ def test_the_send_event_reaches_the_one_who_sent(product: Product, bench: Bench)
     assert sent.event == ("PRODUCT_COUPON.SEND" if is_brand else "PRODUCT_COUPON_SP.SEND")
     method, _, content = bench.emulator.render_callback(sent)
     assert method == "POST"
-    resource = __import__("json").loads(content)["resource"]
+    resource = json.loads(content)["resource"]
     plain = decrypted(resource, key=product.api_key if is_brand else bench.told["apiv3_key"])
     assert resource["associated_data"] == "product_coupon"
-    assert (plain["coupon_code"], plain["brand_id"], plain["attach"]) == (told["coupon_code"], product.brand_id, "订单1")
+    assert (plain["coupon_code"], plain["brand_id"], plain["attach"]) == (
+        told["coupon_code"],
+        product.brand_id,
+        "订单1",
+    )
     assert {"unionid", "valid_begin_time", "valid_end_time", "send_channel"} <= plain.keys()
 
 
@@ -125,7 +137,9 @@ def test_a_pre_sent_coupon_is_claimed_once_by_its_user_within_five_minutes(produ
         return str(body_of(product.post("/users/oU/pre-send-coupon", body))["token"])
 
     first = token()
-    assert bench.emulator.deliver({"kind": "product_coupon", "token": first, "openid": "oX"})["errcode"] == "INVALID_TOKEN"
+    assert (
+        bench.emulator.deliver({"kind": "product_coupon", "token": first, "openid": "oX"})["errcode"] == "INVALID_TOKEN"
+    )
     claimed = bench.emulator.deliver({"kind": "product_coupon", "token": first})
     assert claimed["errcode"] == "OK"
     assert product.state(claimed["code"]) == "CONFIRMING"
@@ -252,7 +266,10 @@ def test_a_users_coupons_are_listed_by_state(bench: Bench) -> None:
 
 def test_what_the_sandbox_does_not_serve_is_refused_whole(bench: Bench) -> None:
     product = Product(bench)
-    for changed in ({"usage_mode": "PROGRESSIVE_BUNDLE"}, {"stock": product.create_body(store_scope="SPECIFIC")["stock"]}):
+    for changed in (
+        {"usage_mode": "PROGRESSIVE_BUNDLE"},
+        {"stock": product.create_body(store_scope="SPECIFIC")["stock"]},
+    ):
         answer = product.post("/product-coupons", product.create_body() | changed)
         assert refusal_of(answer) == (400, "INVALID_REQUEST")
 

@@ -67,11 +67,23 @@ def window(begin: str, end: str) -> dict[str, Any]:
         ),
         ({"stock_send_rule": {"max_coupons": True, "max_coupons_per_user": 1}}, "/stock_send_rule/max_coupons"),
         ({"coupon_use_rule": rule(fixed_normal_coupon=None)}, "/coupon_use_rule/fixed_normal_coupon"),
-        ({"coupon_use_rule": rule(discount_coupon={"discount_percent": 88, "transaction_minimum": 1})}, "/coupon_use_rule/fixed_normal_coupon"),
+        (
+            {"coupon_use_rule": rule(discount_coupon={"discount_percent": 88, "transaction_minimum": 1})},
+            "/coupon_use_rule/fixed_normal_coupon",
+        ),
         ({"coupon_use_rule": rule(use_method="MINI_PROGRAMS")}, "/coupon_use_rule/mini_programs_appid"),
-        (window("2026-05-01T00:00:00+08:00", "2026-05-01T00:00:00+08:00"), "/coupon_use_rule/coupon_available_time/available_end_time"),
-        (window("2026-05-01T00:00:00+08:00", "2027-06-01T00:00:00+08:00"), "/coupon_use_rule/coupon_available_time/available_end_time"),
-        (window("2025-05-01T00:00:00+08:00", "2025-06-01T00:00:00+08:00"), "/coupon_use_rule/coupon_available_time/available_end_time"),
+        (
+            window("2026-05-01T00:00:00+08:00", "2026-05-01T00:00:00+08:00"),
+            "/coupon_use_rule/coupon_available_time/available_end_time",
+        ),
+        (
+            window("2026-05-01T00:00:00+08:00", "2027-06-01T00:00:00+08:00"),
+            "/coupon_use_rule/coupon_available_time/available_end_time",
+        ),
+        (
+            window("2025-05-01T00:00:00+08:00", "2025-06-01T00:00:00+08:00"),
+            "/coupon_use_rule/coupon_available_time/available_end_time",
+        ),
         ({"display_pattern_info": {"background_color": "Color015"}}, "/display_pattern_info/background_color"),
         ({"coupon_code_mode": "RANDOM"}, "/coupon_code_mode"),
     ],
@@ -210,15 +222,31 @@ def test_the_callback_address_is_set_and_read(bench: Bench) -> None:
     told = body_of(bench.post(f"{BASE}/callbacks", {"mchid": bench.told["mchid"], "notify_url": url}))
     assert (told["notify_url"], "update_time" in told) == (url, True)
     assert body_of(bench.get(f"{BASE}/callbacks?mchid={bench.told['mchid']}"))["notify_url"] == url
-    for wrong in (f"{url}?a=b", "ftp://merchant.example/x", "merchant.example", "https://merchant.example", "https://" + "x" * 260):
+    for wrong in (
+        f"{url}?a=b",
+        "ftp://merchant.example/x",
+        "merchant.example",
+        "https://merchant.example",
+        "https://" + "x" * 260,
+    ):
         assert refusal_of(bench.post(f"{BASE}/callbacks", {"notify_url": wrong})) == (400, "PARAM_ERROR")
     assert refusal_of(bench.post(f"{BASE}/callbacks", {"mchid": "1900000109", "notify_url": url})) == (403, "NOAUTH")
 
 
 def test_a_stock_linked_to_goods_is_sent_or_promised(bench: Bench) -> None:
     stock = bench.stock()
-    body = {"openid": "oU", "appid": bench.told["appid"], "stock_id": stock, "out_request_no": "P1", "coupon_type": "NORMAL"}
-    assert set(body_of(bench.post(f"{BASE}/product-coupons/send", body))) == {"stock_id", "coupon_code", "out_request_no"}
+    body = {
+        "openid": "oU",
+        "appid": bench.told["appid"],
+        "stock_id": stock,
+        "out_request_no": "P1",
+        "coupon_type": "NORMAL",
+    }
+    assert set(body_of(bench.post(f"{BASE}/product-coupons/send", body))) == {
+        "stock_id",
+        "coupon_code",
+        "out_request_no",
+    }
     member = body | {"coupon_type": "MEMBER", "out_request_no": "P2"}
     assert refusal_of(bench.post(f"{BASE}/product-coupons/send", member)) == (400, "PARAM_ERROR")
     promise = {"stock_id": stock, "appid": bench.told["appid"], "openid": "oU", "send_request_no": "T1"}

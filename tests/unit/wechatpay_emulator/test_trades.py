@@ -130,7 +130,9 @@ def test_a_subsidy_is_paid_once_read_and_taken_back_after_the_refund(bench: Benc
     assert body_of(bench.get(f"{pay}/{paid['subsidy_receipt_id']}")) == paid
     again = body_of(bench.post(pay, body | {"out_subsidy_no": "S2"}))
     assert again["fail_reason"] == "PAY_RECEIPT_EXCEED_SUBSIDY_COUNT_QUOTA"
-    listed = body_of(bench.get(f"{pay}?stock_id={body['stock_id']}&coupon_code={body['coupon_code']}&out_subsidy_no=S1"))
+    listed = body_of(
+        bench.get(f"{pay}?stock_id={body['stock_id']}&coupon_code={body['coupon_code']}&out_subsidy_no=S1")
+    )
     assert listed["pay_receipt_list"] == [paid]
     back = body | {"out_subsidy_return_no": "B1", "refund_id": "50300000000000000000000000000", "amount": 200}
     path = f"{BASE}/subsidy/return-receipts"
@@ -141,7 +143,10 @@ def test_a_subsidy_is_paid_once_read_and_taken_back_after_the_refund(bench: Benc
     assert returned["status"] == "RETURN_RECEIPT_SUCCESS"
     assert body_of(bench.get(f"{path}/{returned['subsidy_return_receipt_id']}")) == returned
     assert body_of(bench.get(f"{pay}/{paid['subsidy_receipt_id']}"))["status"] == "PAY_RECEIPT_PARTIAL_RETURN"
-    assert refusal_of(bench.post(path, back | {"out_subsidy_return_no": "B3", "amount": 301})) == (400, "INVALID_REQUEST")
+    assert refusal_of(bench.post(path, back | {"out_subsidy_return_no": "B3", "amount": 301})) == (
+        400,
+        "INVALID_REQUEST",
+    )
 
 
 def test_a_subsidy_that_breaks_a_rule_of_money_is_a_failed_receipt(bench: Bench) -> None:
@@ -212,7 +217,10 @@ def test_bills_are_made_by_ten_the_next_morning(bench: Bench) -> None:
     assert bench.get(path).status == 200
     assert refusal_of(bench.get("/v3/bill/tradebill?bill_date=2026-05-19")) == (400, "NO_STATEMENT_EXIST")
     assert refusal_of(bench.get("/v3/bill/tradebill?bill_date=2026-02-30")) == (400, "PARAM_ERROR")
-    assert refusal_of(bench.get("/v3/bill/fundflowbill?bill_date=2026-05-20&account_type=FEES")) == (400, "NO_STATEMENT_EXIST")
+    assert refusal_of(bench.get("/v3/bill/fundflowbill?bill_date=2026-05-20&account_type=FEES")) == (
+        400,
+        "NO_STATEMENT_EXIST",
+    )
 
 
 def test_a_download_link_works_for_thirty_seconds(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import Binding, Listing, Outcome, RedeemRequest, ReverseRequest
 from unicom_coupon_sdk.domain.sensitive import PhoneNumber, PlatformUser, Secret
 from unicom_coupon_sdk.domain.verification import LoginProof, Method, VerifiedHolder
-from unicom_coupon_sdk.errors import Effected, PlatformRefused, PlatformUnknown
+from unicom_coupon_sdk.errors import Effected, LedgerError, PlatformRefused, PlatformUnknown
 from unicom_coupon_sdk.ledger import IssueWish, Ledger
 
 NOW = datetime(2026, 5, 20, 4, 0, tzinfo=UTC)
@@ -61,8 +61,14 @@ class House:
         self._ids = count(1)
 
     def run(self, work):
-        with self.engine.begin() as connection:
-            return work(connection)
+        """What ``work`` gives. Run again at once when somebody else was faster, as a runtime does."""
+        while True:
+            try:
+                with self.engine.begin() as connection:
+                    return work(connection)
+            except LedgerError as error:
+                if error.code != "ledger.moved":
+                    raise
 
     def id(self, letter):
         return f"{letter}{next(self._ids)}"

@@ -158,7 +158,9 @@ class ValidationError(CallerError, ValueError):
         field = ".".join(str(part) for part in path) or "request"
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):
-            return cls(cause.code, **{**cause._state(), "field": field if path else cause.field})
+            # A rule over several fields is raised with no path of its own and names the field at fault itself.
+            named = field if first["loc"] else ".".join(part for part in (within, cause.field) if part)
+            return cls(cause.code, **{**cause._state(), "field": named})
         return cls("request.invalid", field=field, reason=first["msg"])
 
 

@@ -203,6 +203,8 @@ class BusiFavor:
     def query(self, held: HeldRedemption) -> Flow[Outcome]:
         """Whether the coupon was used **by us**: the state alone does not say, our number does."""
         coupon = yield from self._read(held)
+        if coupon is None:
+            return not_done("wechatpay.coupon_gone", state="404")  # only unused coupons can be deleted (sheet 2.1)
         if not isinstance(coupon, UserCoupon):
             return coupon
         number = held.redemption.redemption_id
@@ -211,7 +213,7 @@ class BusiFavor:
             return done_at(coupon.used_at, number=number)
         if coupon.state == "USED" and coupon.use_request_no is not None:
             return not_done("wechatpay.used_elsewhere", state=coupon.state)
-        if coupon.state in {"SENDED", "EXPIRED", "DEACTIVATED"}:
+        if coupon.state in {"SENDED", "EXPIRED", "DEACTIVATED", "DELETED"}:
             return not_done("wechatpay.not_used", state=coupon.state)
         return undecided("wechatpay.undecided", state=coupon.state)
 
@@ -233,6 +235,8 @@ class BusiFavor:
     def query_reversal(self, held: HeldReversal) -> Flow[Outcome]:
         """Whether the coupon was returned by us. A coupon that was returned and used again still shows our number."""
         coupon = yield from self._read(held.redeemed)
+        if coupon is None:
+            return undecided("wechatpay.undecided", state="404")
         if not isinstance(coupon, UserCoupon):
             return coupon
         number = held.reversal.reversal_id
@@ -244,7 +248,8 @@ class BusiFavor:
             return not_done("wechatpay.returned_elsewhere", state=coupon.state)
         return undecided("wechatpay.undecided", state=coupon.state)
 
-    def _read(self, held: HeldRedemption) -> Flow[UserCoupon | Outcome]:
+    def _read(self, held: HeldRedemption) -> Flow[UserCoupon | Outcome | None]:
+        """The coupon; ``None`` when the platform has none; an outcome when it cannot be asked."""
         openid = openid_of(held.binding)
         if openid is None:
             return undecided("wechatpay.no_openid", state="-")
@@ -252,10 +257,9 @@ class BusiFavor:
         try:
             answer = yield from self._gateway.call(messages.READ_COUPON.call(path=path))
         except PlatformRefused as error:
-            if error.details.get("status") != 404:
+            if error.code != "wechatpay.not_found":
                 raise
-            # A user may delete a used coupon from the card pack, so "not there" is not "not used".
-            return undecided("wechatpay.coupon_gone", state="404")
+            return None
         return UserCoupon.of(answer.content)
 
     def void(self, code: CouponCode, *, listing: Listing, void_no: str, reason: str) -> Flow[Outcome]:

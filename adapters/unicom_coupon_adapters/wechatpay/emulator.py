@@ -12,7 +12,8 @@ What it answers is fixed by the WeChat Pay sheet (§1, §2, §3.3, §4, §5, §1
 - the key state starts mixed; a rotation of the platform certificate is refused while the grey switch has a share
   between nothing and all.
 
-Product transfers and profit sharing are not there yet: their paths answer the documented 404 ``NOT_FOUND``.
+Transfers and profit sharing are not there yet, nor flow files of 代金券 and bundles of 商品券: their paths answer the
+documented 404 ``NOT_FOUND``, and a wish for a bundle is refused whole.
 """
 
 from __future__ import annotations

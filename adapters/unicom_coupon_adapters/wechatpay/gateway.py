@@ -297,12 +297,14 @@ def _parsed(call: Call, answer: HttpAnswer) -> Mapping[str, Any]:
 def _distrust(call: Call, answer: HttpAnswer, error: ForgedMessage) -> NoReturn:
     """An answer that is not genuine says nothing; after a write, what happened is not known."""
     kind = PlatformUnknown if call.api.is_write else PlatformUnavailable
+    is_late = error.code == "wechatpay.clock"
     raise kind(
-        "wechatpay.answer_forged",
+        "wechatpay.answer_clock" if is_late else "wechatpay.answer_forged",
         platform=PLATFORM,
         request_id=answer.header("Request-ID"),
         reason=error.code,
         status=answer.status,
+        **{name: error.details[name] for name in ("message_time", "local_time") if is_late},
     ) from error
 
 

@@ -2,7 +2,8 @@
 
 An ``Api`` turns values into a ``Call``, whose target and content are what will be signed and sent, byte for byte. It
 refuses a missing field and a field that the platform does not list, because WeChat Pay answers extra fields with 400
-(sheet 1.1), and checks the body against the compliance table.
+(sheet 1.1). Its own fields are checked against the compliance table when it is defined, and what is nested in their
+values when it is called, so nothing leaves that the table does not let out.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class Api:
     optional: frozenset[str] = frozenset()
     query: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        """Raises ``ComplianceError`` for a listed field that may not be sent: such an API cannot be defined."""
+        SHIM.outgoing(dict.fromkeys(self.required | self.optional))
+
     def call(
         self,
         body: Mapping[str, Any] | None = None,
@@ -74,10 +79,14 @@ class Api:
             return b""
         given = {name: value for name, value in body.items() if value is not None}
         names = given.keys()
-        if names != self.required:
+        if not self.required <= names:
             self._check(self.required - names, code="wechatpay.field_missing")
+        if len(names) > len(self.required):
             self._check(names - self.required - self.optional, code="wechatpay.field_unlisted")
-        content = pydantic_core.to_json(SHIM.outgoing(given))
+        for name, value in given.items():
+            if isinstance(value, dict | list):
+                SHIM.outgoing({name: value})
+        content = pydantic_core.to_json(given)
         if not content.isascii() and _FOUR_BYTE.search(content):
             raise ValidationError("wechatpay.charset", field=self.name, platform="wechatpay")
         return content

@@ -135,6 +135,8 @@ class ProductCoupons:
     def query(self, held: HeldRedemption) -> Flow[Outcome]:
         """Whether the coupon was used by us."""
         coupon = yield from self._read(held)
+        if coupon is None:
+            return not_done("wechatpay.coupon_gone", state="404")  # only unused coupons can be deleted
         if not isinstance(coupon, ProductCoupon):
             return coupon
         number = held.redemption.redemption_id
@@ -142,7 +144,7 @@ class ProductCoupons:
             return done_at(coupon.used_at, number=number)
         if coupon.state == "USED" and coupon.use_request_no is not None:
             return not_done("wechatpay.used_elsewhere", state=coupon.state)
-        if coupon.state in {"CONFIRMING", "PENDING", "EFFECTIVE", "EXPIRED", "DEACTIVATED"}:
+        if coupon.state in {"CONFIRMING", "PENDING", "EFFECTIVE", "EXPIRED", "DEACTIVATED", "DELETED"}:
             return not_done("wechatpay.not_used", state=coupon.state)
         return undecided("wechatpay.undecided", state=coupon.state)
 
@@ -158,6 +160,8 @@ class ProductCoupons:
     def query_reversal(self, held: HeldReversal) -> Flow[Outcome]:
         """Whether the coupon was returned by us."""
         coupon = yield from self._read(held.redeemed)
+        if coupon is None:
+            return undecided("wechatpay.undecided", state="404")
         if not isinstance(coupon, ProductCoupon):
             return coupon
         number = held.reversal.reversal_id
@@ -188,16 +192,17 @@ class ProductCoupons:
         answer = yield from self._gateway.call(call)
         return ProductCoupon.of(answer.content)
 
-    def _read(self, held: HeldRedemption) -> Flow[ProductCoupon | Outcome]:
+    def _read(self, held: HeldRedemption) -> Flow[ProductCoupon | Outcome | None]:
+        """The coupon; ``None`` when the platform has none; an outcome when it cannot be asked."""
         openid = openid_of(held.binding)
         if openid is None:
             return undecided("wechatpay.no_openid", state="-")
         try:
             return (yield from self.read(openid, code=held.code, listing=held.listing))
         except PlatformRefused as error:
-            if error.details.get("status") != 404:
+            if error.code not in {"wechatpay.not_found", "wechatpay.coupon_deleted"}:
                 raise
-            return undecided("wechatpay.coupon_gone", state="404")  # users may delete used coupons
+            return None
 
     def _ids(self, listing: Listing) -> dict[str, str]:
         return {name: listing.refs[name] for name in ("brand_id", "product_coupon_id", "stock_id")} | {

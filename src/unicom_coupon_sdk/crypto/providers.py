@@ -23,6 +23,9 @@ _LARGEST = 1 << 20
 _log = logging.getLogger("unicom_coupon_sdk.crypto")
 
 
+_LONGEST_PATH = 200
+
+
 @runtime_checkable
 class Signer(Protocol):
     """What signs requests: ``RsaPrivateKey``, or an object that asks an HSM."""
@@ -50,11 +53,11 @@ class FileKeys:
             with Path(reference).expanduser().open("rb") as file:
                 content = file.read(_LARGEST + 1)
         except FileNotFoundError:
-            raise ConfigurationError("key.file_missing", field=field) from None
+            raise ConfigurationError("key.file_missing", field=field, path=_shown(reference)) from None
         except (OSError, ValueError, RuntimeError):
-            raise ConfigurationError("key.file_unreadable", field=field) from None
+            raise ConfigurationError("key.file_unreadable", field=field, path=_shown(reference)) from None
         if not content or len(content) > _LARGEST:
-            raise ConfigurationError("key.file_unreadable", field=field)
+            raise ConfigurationError("key.file_unreadable", field=field, path=_shown(reference))
         return content
 
     @staticmethod
@@ -186,3 +189,8 @@ def _stamp(path: Path) -> Stamp | None:
 
 def _log_report(error: CouponError) -> None:
     _log.warning("a changed key file was not taken over: %s (%s)", error.code, error.field)
+
+
+def _shown(path: str) -> str:
+    """A path for an error; not what somebody pasted in the place of a path."""
+    return path if len(path) <= _LONGEST_PATH and path.isprintable() and "-----" not in path else "?"

@@ -160,9 +160,9 @@ class Coupon(Value):
     def refusal_at(self, now: datetime) -> CouponStateError | None:
         """Why the coupon cannot be redeemed at ``now``; ``None`` when it can. States first, then dates."""
         if self.state is not CouponState.AVAILABLE:
-            return CouponStateError(f"coupon.{self.state.value}", field="code")
+            return CouponStateError(f"coupon.{self.state.value}", field="coupon")
         if now >= self.template.valid_until:
-            return CouponStateError("coupon.expired", field="code")
+            return CouponStateError("coupon.expired", field="coupon")
         if now < self.template.valid_from:
-            return CouponStateError("coupon.not_yet_valid", field="code")
+            return CouponStateError("coupon.not_yet_valid", field="coupon")
         return None

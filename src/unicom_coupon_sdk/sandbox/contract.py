@@ -205,7 +205,7 @@ class AdapterContract:
             stage.call("redeem", stage.wish(coupon).replaced(coupon=forged))
 
     def test_a_method_that_the_platform_does_not_take_is_refused(self, stage: Stage) -> None:
-        absent = next((method for method in (Method.WALLET, Method.SMS) if method not in stage.adapter.profile.methods))
+        absent = next(method for method in (Method.WALLET, Method.SMS) if method not in stage.adapter.profile.methods)
         proofs = {
             Method.WALLET: {"method": "wallet", "authorisation": "x"},
             Method.SMS: {"method": "sms", "challenge_id": "x", "one_time_code": "123456"},

@@ -8,14 +8,13 @@ only where each record lies. Without a folder (in process) the records stay in m
 from __future__ import annotations
 
 import base64
-import json
 import os
 import struct
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +25,7 @@ SEGMENTS: Final = 4
 KEPT_IN_MEMORY: Final = 10_000
 
 _LENGTHS: Final = struct.Struct("!III")
-"""Lengths of the JSON head, the request's body and the answer's body, before the three of them."""
+"""Lengths of the head (one text a line, see ``_head``), the request's body and the answer's body, before the three of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +82,7 @@ class Recorder:
     def record(self, exchange: Exchange) -> int:
         """Keep an exchange; its number. Written when it returns."""
         seq = self._last + 1
-        head = json.dumps(
-            (
-                seq,
-                exchange.at.isoformat(),
-                exchange.platform,
-                exchange.request_line,
-                exchange.headers,
-                exchange.status,
-                exchange.answer_headers,
-            )
-        ).encode()
+        head = _head(seq, exchange)
         lengths = _LENGTHS.pack(len(head), len(exchange.content), len(exchange.answer))
         data = b"".join((lengths, head, exchange.content, exchange.answer))
         if self._directory is None:
@@ -167,6 +156,27 @@ class Recorder:
         self._append_to(directory, segment, size=whole)
 
 
+def _head(seq: int, exchange: Exchange) -> bytes:
+    """Number, time, platform, request line, status, count of request headers, then each name and value: a line each.
+
+    Raises ``ValueError`` when one of them has a line break, which no head on the wire can have.
+    """
+    texts = [
+        str(seq),
+        exchange.at.isoformat(),
+        exchange.platform,
+        exchange.request_line,
+        "" if exchange.status is None else str(exchange.status),
+        str(len(exchange.headers)),
+        *chain.from_iterable(exchange.headers),
+        *chain.from_iterable(exchange.answer_headers),
+    ]
+    head = "\n".join(texts)
+    if head.count("\n") != len(texts) - 1:
+        raise ValueError("line break in a header")
+    return head.encode()
+
+
 def _scan(data: bytes, segment: int) -> Iterator[_Place]:
     """The whole records of a segment; a torn last one is not among them."""
     offset = 0
@@ -175,24 +185,26 @@ def _scan(data: bytes, segment: int) -> Iterator[_Place]:
         length = _LENGTHS.size + head + content + answer
         if offset + length > len(data):
             return
-        fields = json.loads(data[offset + _LENGTHS.size : offset + _LENGTHS.size + head])
-        yield _Place(fields[0], fields[2], segment, offset, length)
+        fields = data[offset + _LENGTHS.size : offset + _LENGTHS.size + head].decode().split("\n", 3)
+        yield _Place(int(fields[0]), fields[2], segment, offset, length)
         offset += length
 
 
 def _shown(data: bytes) -> dict[str, Any]:
     head, content, answer = _LENGTHS.unpack_from(data)
     start = _LENGTHS.size
-    seq, at, platform, request_line, headers, status, answer_headers = json.loads(data[start : start + head])
+    seq, at, platform, request_line, status, count, *rest = data[start : start + head].decode().split("\n")
+    pairs = [list(pair) for pair in zip(rest[::2], rest[1::2], strict=True)]
+    headers, answer_headers = pairs[: int(count)], pairs[int(count) :]
     start += head
     return {
-        "seq": seq,
+        "seq": int(seq),
         "at": at,
         "platform": platform,
         "request_line": request_line,
         "headers": headers,
         "body_b64": base64.b64encode(data[start : start + content]).decode(),
-        "status": status,
+        "status": int(status) if status else None,
         "answer_headers": answer_headers,
         "answer_b64": base64.b64encode(data[start + content : start + content + answer]).decode(),
     }

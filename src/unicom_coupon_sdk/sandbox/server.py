@@ -1,7 +1,7 @@
 """A small HTTP/1.1 server that a platform's quirks can be played on.
 
-h11 reads: it hands over the raw target and the header pairs in their own case. The answer is written by us as bytes,
-because a sandbox must be able to spell header names as the platform does, cut a body in half, and close without an
+h11 reads, but for the most ordinary requests (``shortcut``): it hands over the raw target and the header pairs in their
+own case. The answer is written by us as bytes, because a sandbox must be able to spell header names as the platform does, cut a body in half, and close without an
 answer; h11 rightly refuses the latter two. Reading with h11 and writing without it also costs half as much.
 
 Each listener is independent; many share one event loop. Every peer is bounded: the size of head and body, the time
@@ -24,8 +24,9 @@ from typing import Final, Protocol, TypeAlias
 import h11
 
 from unicom_coupon_sdk.errors import ConfigurationError
-from unicom_coupon_sdk.platform.wire import HttpAnswer
+from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
 from unicom_coupon_sdk.sandbox.emulator import Received
+from unicom_coupon_sdk.sandbox.shortcut import ordinary_request
 
 LARGEST_HEAD: Final = 64 * 1024
 LARGEST_BODY: Final = 8 * 1024 * 1024
@@ -161,6 +162,10 @@ class _Connection(asyncio.Protocol):
         self._is_choked = False
         self._is_over = False
         self._has_continued = False
+        self._has_ended = False
+        self._is_between = True
+        self._is_head = False
+        self._keeps = True
         self._later: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
         self.deadline = math.inf
@@ -194,11 +199,19 @@ class _Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # A client may close its sending side and still wait for the answer under way.
+        self._has_ended = True
         return self._is_busy and not self._is_over
 
     def data_received(self, data: bytes) -> None:
         if self._is_over:
             return
+        if self._is_between and not (self._is_busy or self._is_choked):
+            asked = ordinary_request(data, largest_body=self._listener.largest_body)
+            if asked is not None:
+                self._is_head, self._keeps = False, True
+                self._serve(asked.method, asked.target, "1.1", asked.headers, asked.content)
+                return
+        self._is_between = False
         self._parser.receive_data(data)
         self._read()
 
@@ -221,11 +234,13 @@ class _Connection(asyncio.Protocol):
                     return
                 self._body.append(bytes(event.data))
             elif kind is h11.EndOfMessage:
-                self._serve()
+                self._serve_read()
             else:
                 if self._parser.they_are_waiting_for_100_continue and not self._has_continued:
                     self._has_continued = True
                     self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                if self._has_ended:
+                    self._end()
                 return
 
     def _begin(self, request: h11.Request) -> None:
@@ -240,7 +255,8 @@ class _Connection(asyncio.Protocol):
         if size > LARGEST_HEAD:  # h11 bounds only a head that comes in pieces
             self._refuse(431)
 
-    def _serve(self) -> None:
+    def _serve_read(self) -> None:
+        """Serve the request that h11 has read to its end."""
         request = self._request
         assert request is not None
         left = self._parser.trailing_data[0]
@@ -248,18 +264,26 @@ class _Connection(asyncio.Protocol):
         self._parser = _parser()
         if left:
             self._parser.receive_data(left)
-        method, target = request.method.decode("latin-1"), request.target.decode("latin-1")
-        received = Received(
-            method,
-            target,
+        self._is_between = not left
+        self._is_head, self._keeps = request.method == b"HEAD", _keeps_alive(request)
+        self._serve(
+            request.method.decode("latin-1"),
+            request.target.decode("latin-1"),
+            request.http_version.decode("latin-1"),
             tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw_items()]),
             b"".join(self._body),
-            self._listener.base_url,
         )
-        line = f"{method} {target} HTTP/{request.http_version.decode('latin-1')}"
+
+    def _serve(self, method: str, target: str, version: str, headers: Headers, content: bytes) -> None:
+        received = Received(method, target, headers, content, self._listener.base_url)
         self._is_busy = True
         self.deadline = math.inf
-        reply = self._listener.handler(received, line)
+        try:
+            reply = self._listener.handler(received, f"{method} {target} HTTP/{version}")
+        except Exception as error:  # noqa: BLE001 - the peer must not wait for ever
+            _log.error("a request failed: %s", type(error).__name__)
+            self.shut()
+            return
         if not isinstance(reply, Reply):
             self._transport.pause_reading()
             self.task = self._loop.create_task(self._wait_for(reply))
@@ -289,25 +313,23 @@ class _Connection(asyncio.Protocol):
             self._read()
 
     def _send(self, reply: Reply) -> None:
-        request, answer = self._request, reply.answer
-        assert request is not None
+        answer = reply.answer
         self._is_busy = False
         self.deadline = self._loop.time() + self._listener.idle_s
         if answer is None:
             self._end()
             return
         try:
-            keeps = _keeps_alive(request)
-            head = head_of(answer, keeps_alive=keeps and not reply.is_half)
+            head = head_of(answer, keeps_alive=self._keeps and not reply.is_half)
         except ValueError:
             _log.error("an answer has a line break in a header and was not sent")
             self.shut()
             return
-        body = b"" if request.method == b"HEAD" else answer.content
+        body = b"" if self._is_head else answer.content
         if reply.is_half:
             body = body[: len(body) // 2]
         self._transport.write(head + body)
-        if reply.is_half or not keeps:
+        if reply.is_half or not self._keeps:
             self._end()
 
     def _end(self) -> None:

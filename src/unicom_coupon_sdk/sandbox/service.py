@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import secrets
 import signal
@@ -20,6 +21,7 @@ from unicom_coupon_sdk.sandbox import papers
 from unicom_coupon_sdk.sandbox.control import Control, DrivenControl
 from unicom_coupon_sdk.sandbox.door import LARGEST_BODY, ControlDoor
 from unicom_coupon_sdk.sandbox.emulator import Emulator
+from unicom_coupon_sdk.sandbox.log import RequestLog
 from unicom_coupon_sdk.sandbox.postman import Postman
 from unicom_coupon_sdk.sandbox.rounds import Round
 from unicom_coupon_sdk.sandbox.server import HttpListener, Listener
@@ -247,6 +249,9 @@ def serve(
 async def _serve(service: SandboxService, *, announce: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
+    log = RequestLog(sys.stderr, loop=loop)
+    for station in service.world.stations.values():
+        station.log = log.line
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             loop.add_signal_handler(number, stopped.set)
@@ -255,9 +260,13 @@ async def _serve(service: SandboxService, *, announce: Callable[[], None]) -> No
     await service.start()
     try:
         announce()
+        # What is loaded by now stays: the collector need not look at it again and again under load.
+        gc.collect()
+        gc.freeze()
         await stopped.wait()
         _log.info("stopping")
     finally:
+        log.flush()
         await service.close()
 
 

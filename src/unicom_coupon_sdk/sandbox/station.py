@@ -8,13 +8,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from email.utils import format_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
+from unicom_coupon_sdk.platform.wire import HttpAnswer
 from unicom_coupon_sdk.sandbox.clock import SimulatedClock
 from unicom_coupon_sdk.sandbox.emulator import Emulator, Received
 from unicom_coupon_sdk.sandbox.faults import (
@@ -65,6 +64,8 @@ class Station:
         self._clock = clock
         self._recorder = recorder
         self._lock = lock
+        self.log: Callable[[str], None] | None = None
+        """Where a line about each request goes; nowhere unless it is set."""
         self.frame = PlatformFrame(
             store,
             platform=platform,
@@ -95,17 +96,17 @@ class Station:
                 reply = Reply(self._finished(HttpAnswer(500, ())))
             finally:
                 self.frame.serving = ""
-            seq = self._record(received, request_line, reply)
-        if _log.isEnabledFor(logging.INFO):
-            _log.info(
-                "%s #%d %s %s %s %.1f ms",
-                self.platform,
-                seq,
-                received.method if received.method in _METHODS else "?",
-                route_of(key),
-                reply.answer.status if reply.answer else "dropped",
-                (time.perf_counter() - started) * 1000,
-            )
+            try:
+                seq = self._record(received, request_line, reply)
+            except ValueError:
+                _log.error("%s put a line break into a header; its answer is not sent", self.platform)
+                reply = Reply(None)
+                seq = self._record(received, request_line, reply)
+        if self.log is not None:
+            method = received.method if received.method in _METHODS else "?"
+            status = reply.answer.status if reply.answer else "dropped"
+            taken_ms = (time.perf_counter() - started) * 1000
+            self.log(f"{self.platform} #{seq} {method} {route_of(key)} {status} {taken_ms:.1f} ms")
         return reply
 
     def prepare(self, notification_id: str) -> Attempt | None:
@@ -168,12 +169,12 @@ class Station:
     def _finished(self, answer: HttpAnswer) -> HttpAnswer:
         """``answer`` with the length of its body, and a date when the emulator gave none."""
         named = {name.lower() for name, _ in answer.headers}
-        added: Headers = ()
+        headers = answer.headers
         if "date" not in named:
-            added = (("Date", _http_date(int(self._clock.now().timestamp()))),)
+            headers += (("Date", _http_date(int(self._clock.now().timestamp()))),)
         if "content-length" not in named and answer.status not in {204, 304}:
-            added += (("Content-Length", str(len(answer.content))),)
-        return replace(answer, headers=answer.headers + added) if added else answer
+            headers += (("Content-Length", str(len(answer.content))),)
+        return HttpAnswer(answer.status, headers, answer.content)
 
     def _record(self, received: Received, request_line: str, reply: Reply) -> int:
         answer = reply.answer
@@ -192,6 +193,7 @@ class Station:
         )
 
 
+@lru_cache(maxsize=256)
 def route_of(key: str) -> str:
     """A path or method name with everything masked that is no word of a route: codes, ids, what a client made up."""
     return "/".join(part if _ROUTE_WORD.fullmatch(part) else "*" for part in key.split("/"))

@@ -17,9 +17,10 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from unicom_coupon_sdk.errors import ConfigurationError
@@ -60,6 +61,7 @@ class DocumentStore:
         self._changed: set[tuple[str, str]] = set()
         self._depth = 0
         self._position = 0
+        self._transaction = _Transaction(self)
         self._database = None if path is None else _open(path)
         if self._database is not None:
             for kind, key, position, value in self._database.execute(_READ):
@@ -71,27 +73,12 @@ class DocumentStore:
         if self._database is not None:
             self._database.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All writes within the block are committed together at its end, or undone when it raises.
 
         A block within a block joins the outer one.
         """
-        with self._lock:
-            self._depth += 1
-            try:
-                yield
-                if self._depth == 1 and self._changed:
-                    self._commit()
-            except BaseException:
-                if self._depth == 1:
-                    self._roll_back()
-                raise
-            finally:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._undo.clear()
-                    self._changed.clear()
+        return self._transaction
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """A copy of the document, or ``None``."""
@@ -103,7 +90,7 @@ class DocumentStore:
 
     def put(self, kind: str, key: str, value: Mapping[str, Any]) -> None:
         """Write a document whole."""
-        self._set(kind, key, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        self._set(kind, key, _encode(value))
 
     def delete(self, kind: str, key: str) -> None:
         """Forget a document; nothing happens when there is none."""
@@ -141,17 +128,48 @@ class DocumentStore:
 
     def _set(self, kind: str, key: str, text: str | None) -> None:
         with self.transaction():
-            documents = self._image.setdefault(kind, {})
-            before = documents.get(key)
-            if text is None:
-                documents.pop(key, None)
-            elif before is not None:
-                documents[key] = (before[0], text)
-            else:
-                self._position += 1
-                documents[key] = (self._position, text)
-            self._undo.append((kind, key, before))
-            self._changed.add((kind, key))
+            self._change(kind, key, text)
+
+    def _change(self, kind: str, key: str, text: str | None) -> None:
+        documents = self._image.setdefault(kind, {})
+        before = documents.get(key)
+        if text is None:
+            documents.pop(key, None)
+        elif before is not None:
+            documents[key] = (before[0], text)
+        else:
+            self._position += 1
+            documents[key] = (self._position, text)
+        self._undo.append((kind, key, before))
+        self._changed.add((kind, key))
+
+    def enter(self) -> None:
+        """Begin a transaction, or join the one that this thread is in."""
+        self._lock.acquire()
+        self._depth += 1
+
+    def leave(self, *, failed: bool) -> None:
+        """End what ``enter`` began: the outermost commits, or undoes all when something ``failed``."""
+        try:
+            if self._depth == 1 and self._undo:
+                try:
+                    if failed:
+                        self._roll_back()
+                    else:
+                        self._commit_or_roll_back()
+                finally:
+                    self._undo.clear()
+                    self._changed.clear()
+        finally:
+            self._depth -= 1
+            self._lock.release()
+
+    def _commit_or_roll_back(self) -> None:
+        try:
+            self._commit()
+        except BaseException:
+            self._roll_back()
+            raise
 
     def _commit(self) -> None:
         if self._database is None:
@@ -184,6 +202,23 @@ class DocumentStore:
             self._image[kind] = dict(sorted(self._image[kind].items(), key=lambda item: item[1][0]))
 
 
+class _Transaction(AbstractContextManager[None]):
+    """The block of ``DocumentStore.transaction``. It has no state, so one serves every block of a store."""
+
+    def __init__(self, store: DocumentStore) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        self._store.enter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._store.leave(failed=kind is not None)
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 _Placed: TypeAlias = tuple[int, str]
 """A document's place in the order of first writing, and its JSON text."""
 
@@ -197,6 +232,7 @@ def _open(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA wal_autocheckpoint = 4000")  # a checkpoint waits for the disk; so seldom
         database.execute(_SCHEMA)
         database.execute("BEGIN EXCLUSIVE")
         database.execute("COMMIT")

@@ -30,6 +30,14 @@ def house(engine):
 
 
 @pytest.fixture
+def shared_house(tmp_path, request):
+    """A ledger that several processes can use."""
+    if os.environ.get("UNICOM_COUPON_TEST_POSTGRES"):
+        return request.getfixturevalue("house")
+    return request.getfixturevalue("file_house")
+
+
+@pytest.fixture
 def file_house(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
     prepare(engine)

@@ -45,40 +45,40 @@ def race(racers, act):
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_of_sixteen_processes_one_holds_the_coupon(file_house, attempt):
-    coupon = file_house.bound()
-    codes = race(16, lambda number: file_house.hold(coupon, key=f"order-{number}", redemption_id=f"R-{number}"))
+def test_of_sixteen_processes_one_holds_the_coupon(shared_house, attempt):
+    coupon = shared_house.bound()
+    codes = race(16, lambda number: shared_house.hold(coupon, key=f"order-{number}", redemption_id=f"R-{number}"))
     assert sorted(codes) == [WON] + [LOST] * 15
-    assert (file_house.state(coupon), file_house.audit()) == ("held", ())
+    assert (shared_house.state(coupon), shared_house.audit()) == ("held", ())
 
 
-def test_of_sixteen_processes_with_one_key_one_holds_and_the_others_are_told(file_house):
-    coupon = file_house.bound()
-    codes = race(16, lambda number: file_house.hold(coupon, redemption_id=f"R-{number}"))
+def test_of_sixteen_processes_with_one_key_one_holds_and_the_others_are_told(shared_house):
+    coupon = shared_house.bound()
+    codes = race(16, lambda number: shared_house.hold(coupon, redemption_id=f"R-{number}"))
     assert sorted(codes) == [WON] + [LOST] * 15
-    assert file_house.run(file_house.ledger.statistics())["redemption.held"] == 1
+    assert shared_house.run(shared_house.ledger.statistics())["redemption.held"] == 1
 
 
-def test_processes_never_spend_the_same_room(file_house):
-    coupons = [file_house.bound() for _ in range(16)]
+def test_processes_never_spend_the_same_room(shared_house):
+    coupons = [shared_house.bound() for _ in range(16)]
 
     def act(number):
         limit = day_limit(300, max_fen=1000)
-        file_house.hold(coupons[number], key=f"order-{number}", redemption_id=f"R-{number}", consumptions=[limit])
+        shared_house.hold(coupons[number], key=f"order-{number}", redemption_id=f"R-{number}", consumptions=[limit])
 
     assert race(16, act).count(WON) == 3
-    assert file_house.counters() == {("holder-1", "2026-05-20"): (900, 3)}
-    assert file_house.audit() == ()
+    assert shared_house.counters() == {("holder-1", "2026-05-20"): (900, 3)}
+    assert shared_house.audit() == ()
 
 
-def test_processes_that_issue_at_once_never_share_a_serial_or_pass_the_total(file_house):
+def test_processes_that_issue_at_once_never_share_a_serial_or_pass_the_total(shared_house):
     small = template(max_total=25)
-    codes = race(8, lambda number: file_house.issue(5, key=f"issue-{number}", seed=number, of=small))
+    codes = race(8, lambda number: shared_house.issue(5, key=f"issue-{number}", seed=number, of=small))
     assert codes.count(WON) == 1  # the others meet the batch id that each child counted to: B1
-    codes += race(8, lambda number: _issue(file_house, number, small))
+    codes += race(8, lambda number: _issue(shared_house, number, small))
     assert codes.count(WON) == 5
-    assert file_house.run(file_house.ledger.statistics())["coupon.issued"] == 25
-    assert file_house.audit() == ()
+    assert shared_house.run(shared_house.ledger.statistics())["coupon.issued"] == 25
+    assert shared_house.audit() == ()
 
 
 def _issue(house, number, small):
@@ -87,25 +87,25 @@ def _issue(house, number, small):
     house.issue(5, key=f"again-{number}", seed=100 + number, of=small)
 
 
-def test_two_who_conclude_at_once_conclude_once(file_house):
-    coupon = file_house.bound()
-    held = file_house.hold(coupon).held
-    file_house.conclude(held, UNKNOWN)
-    assert race(8, lambda _: file_house.conclude(held, DONE)) == [WON] * 8
-    assert file_house.kinds(coupon).count("redeemed") == 1
-    assert (file_house.balance()["marketing_expense"], file_house.audit()) == (500, ())
+def test_two_who_conclude_at_once_conclude_once(shared_house):
+    coupon = shared_house.bound()
+    held = shared_house.hold(coupon).held
+    shared_house.conclude(held, UNKNOWN)
+    assert race(8, lambda _: shared_house.conclude(held, DONE)) == [WON] * 8
+    assert shared_house.kinds(coupon).count("redeemed") == 1
+    assert (shared_house.balance()["marketing_expense"], shared_house.audit()) == (500, ())
 
 
-def test_of_many_reversals_one_is_held(file_house):
-    redemption = file_house.redeem(file_house.bound())
+def test_of_many_reversals_one_is_held(shared_house):
+    redemption = shared_house.redeem(shared_house.bound())
 
     def act(number):
         for _ in range(number):
-            file_house.id("skip")
-        file_house.hold_reversal(redemption, key=f"reverse-{number}")
+            shared_house.id("skip")
+        shared_house.hold_reversal(redemption, key=f"reverse-{number}")
 
     assert race(8, act).count(WON) == 1
-    assert file_house.audit() == ()
+    assert shared_house.audit() == ()
 
 
 def dying_at(place, act):
@@ -128,21 +128,21 @@ def dying_at(place, act):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
-def test_a_process_that_is_killed_before_any_statement_leaves_all_of_it_or_nothing(file_house):
+def test_a_process_that_is_killed_before_any_statement_leaves_all_of_it_or_nothing(shared_house):
     """Hold and conclusion, killed before each of their statements in turn, until none is left to be killed at."""
     place, states = 1, []
     while True:
-        coupon = file_house.bound()
+        coupon = shared_house.bound()
 
         def act(coupon=coupon, place=place):
-            hold = file_house.hold(
+            hold = shared_house.hold(
                 coupon, key=f"order-{place}", redemption_id=f"R-{place}", consumptions=[day_limit(1)]
             )
-            file_house.conclude(hold.held)
+            shared_house.conclude(hold.held)
 
         was_killed = dying_at(place, act)
-        states.append(file_house.state(coupon))
-        assert file_house.audit() == ()
+        states.append(shared_house.state(coupon))
+        assert shared_house.audit() == ()
         if not was_killed:
             break
         place += 1
@@ -151,20 +151,20 @@ def test_a_process_that_is_killed_before_any_statement_leaves_all_of_it_or_nothi
     assert set(states) == {"available", "held", "redeemed"}
 
 
-def test_a_reversal_that_is_killed_leaves_all_of_it_or_nothing(file_house):
+def test_a_reversal_that_is_killed_leaves_all_of_it_or_nothing(shared_house):
     place, states = 1, []
     while True:
-        coupon = file_house.bound()
-        redemption = file_house.redeem(coupon, key=f"order-{place}", consumptions=[day_limit(1)])
+        coupon = shared_house.bound()
+        redemption = shared_house.redeem(coupon, key=f"order-{place}", consumptions=[day_limit(1)])
 
         def act(redemption=redemption, place=place):
             for _ in range(place):
-                file_house.id("skip")
-            file_house.reverse(redemption, key=f"reverse-{place}")
+                shared_house.id("skip")
+            shared_house.reverse(redemption, key=f"reverse-{place}")
 
         was_killed = dying_at(place, act)
-        states.append(file_house.state(coupon))
-        assert file_house.audit() == ()
+        states.append(shared_house.state(coupon))
+        assert shared_house.audit() == ()
         if not was_killed:
             break
         place += 1

@@ -242,7 +242,12 @@ QUERIES = {
     ),
     "expired": ({"coupon_state": "EXPIRED"}, Effected.NOT_DONE, "wechatpay.not_used"),
     "deactivated": ({"coupon_state": "DEACTIVATED"}, Effected.NOT_DONE, "wechatpay.not_used"),
-    "deleted": ({"coupon_state": "DELETED"}, Effected.UNKNOWN, "wechatpay.undecided"),
+    "deleted": ({"coupon_state": "DELETED"}, Effected.NOT_DONE, "wechatpay.not_used"),
+    "deleted after it was returned": (
+        {"coupon_state": "DELETED", "use_request_no": OURS, "return_request_no": "r"},
+        Effected.NOT_DONE,
+        "wechatpay.not_used",
+    ),
     "under way": ({"coupon_state": "REDEEM_CONFIRMING"}, Effected.UNKNOWN, "wechatpay.undecided"),
     "a state of the future": ({"coupon_state": "FROZEN"}, Effected.UNKNOWN, "wechatpay.undecided"),
 }
@@ -262,8 +267,13 @@ def test_a_query_reads_the_coupon_of_the_holder(world):
     )
 
 
-def test_a_coupon_that_is_gone_from_the_card_pack_is_not_known_to_be_unused(world):
+def test_a_coupon_that_is_gone_from_the_card_pack_was_not_used(world):
     outcome = world.run(world.adapter.query(world.held()), world.error(404, "RESOURCE_NOT_EXISTS"))
+    assert (outcome.effected, outcome.error.code) == (Effected.NOT_DONE, "wechatpay.coupon_gone")
+
+
+def test_a_returned_coupon_that_is_gone_leaves_the_return_unknown(world):
+    outcome = world.run(world.adapter.query_reversal(world.held_reversal()), world.error(404, "RESOURCE_NOT_EXISTS"))
     assert outcome.effected is Effected.UNKNOWN
 
 
@@ -411,7 +421,8 @@ def test_a_product_coupon_is_used_with_its_order(world):
         ("USED", {"use_request_no": "other"}, Effected.NOT_DONE),
         ("USED", {}, Effected.UNKNOWN),
         ("EFFECTIVE", {}, Effected.NOT_DONE),
-        ("DELETED", {}, Effected.UNKNOWN),
+        ("DELETED", {}, Effected.NOT_DONE),
+        ("SEQUENTIAL_NEW", {}, Effected.UNKNOWN),
     ],
 )
 def test_a_product_coupon_is_known_by_our_number(world, state, detail, effected):

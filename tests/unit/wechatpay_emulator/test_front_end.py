@@ -228,7 +228,7 @@ def test_issued_coupons_differ_and_are_no_fault_triggers(bench: Bench) -> None:
         {"face_fen": None},
         {"valid_days": 366},
         {"holder": ""},
-        {"family": "favor"},
+        {"family": "cash"},
         {"owner_mchid": "x"},
     ],
 )

@@ -3,6 +3,7 @@
 Sheet §1.1 and §1.4, checklist 1, 4 and 5. The message is ``timestamp LF nonce LF body LF`` over the very bytes that
 go out; errors are signed as well, which the sheet calls harmless. Faults of the signature are made here too, from a
 finished answer, so that the platform has acted and only its proof is spoiled.
+Length and date are the frame's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import timedelta
-from email.utils import format_datetime
 from typing import Any, Final
 
 from unicom_coupon_adapters.wechatpay.emulation.platform_keys import PUBLIC_KEY_ID, PlatformSigner
@@ -57,7 +57,6 @@ def unsigned(world: World, status: int, content: bytes, *, content_type: str) ->
     """An answer without signature headers: files and the WeChat (not Pay) calls."""
     headers = (
         ("Server", "nginx"),
-        ("Date", _date(world)),
         ("Content-Type", content_type),
         ("Cache-Control", "no-cache, must-revalidate"),
         ("X-Content-Type-Options", "nosniff"),
@@ -103,7 +102,6 @@ def _answer(world: World, request: Received, status: int, content: bytes, *, tai
     signer = world.keys.answer_signer(request.header("Wechatpay-Serial"))
     headers: Headers = (
         ("Server", "nginx"),
-        ("Date", _date(world)),
         *((("Content-Type", JSON_TYPE),) if content else ()),
         ("Cache-Control", "no-cache, must-revalidate"),
         ("X-Content-Type-Options", "nosniff"),
@@ -117,7 +115,3 @@ def _answer(world: World, request: Received, status: int, content: bytes, *, tai
 def _replaced(answer: HttpAnswer, changed: Mapping[str, str]) -> HttpAnswer:
     headers = tuple((name, changed.get(name, value)) for name, value in answer.headers)
     return HttpAnswer(answer.status, headers, answer.content)
-
-
-def _date(world: World) -> str:
-    return format_datetime(world.now(), usegmt=True)

@@ -230,7 +230,7 @@ def _refunds_of(world: World, day: date) -> list[dict[str, Any]]:
 
 def _own(trade: Mapping[str, Any]) -> int:
     """The part of the order's discount that the merchant itself bears: it is not settled."""
-    return sum(int(one.get("merchant_contribute", 0)) for one in trade["promotions"])
+    return sum(one["amount"] for one in trade["promotions"] if one["type"] == "DISCOUNT")
 
 
 def _clock(text: str) -> str:

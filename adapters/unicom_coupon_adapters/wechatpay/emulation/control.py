@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from unicom_coupon_adapters.wechatpay.emulation.favor import consume, consumption, issue_favors
 from unicom_coupon_adapters.wechatpay.emulation.holdings import Coupon, coupons_of_code, expire_if_due, record
 from unicom_coupon_adapters.wechatpay.emulation.platform_keys import APPID, MCHID
 from unicom_coupon_adapters.wechatpay.emulation.product_sending import issue_products
@@ -28,8 +29,9 @@ _LONGEST_DAYS: Final = 365
 def issue(world: World, wish: Mapping[str, Any]) -> list[dict[str, Any]]:
     """``count`` coupons of ``face_fen``; each with ``code``, ``stock_id``, ``openid``, ``appid`` and its dates.
 
-    ``family`` "product_coupon" makes 商品券 instead. ``owner_mchid`` gives the stock to another merchant, for tests of
-    permission. A user holds at most 100 coupons of a stock, so a large batch for one user spans several stocks.
+    ``family`` "product_coupon" makes 商品券 instead, "favor" 代金券. ``owner_mchid`` gives the stock to another
+    merchant, for tests of permission. A user holds at most 100 coupons of a stock, so a large batch for one user
+    spans several stocks.
     """
     count = _number(wish, "count", least=1, most=MOST_AT_ONCE)
     face = _number(wish, "face_fen", least=1, most=_LARGEST_FEN)
@@ -39,8 +41,10 @@ def issue(world: World, wish: Mapping[str, Any]) -> list[dict[str, Any]]:
     family = wish.get("family", "busifavor")
     if family == "product_coupon":
         return issue_products(world, count=count, face=face, minimum=minimum, days=days, openid=openid)
+    if family == "favor":
+        return issue_favors(world, count=count, face=face, minimum=minimum, days=days, openid=openid)
     if family != "busifavor":
-        raise ValueError("family must be busifavor or product_coupon")
+        raise ValueError("family must be busifavor, product_coupon or favor")
     owner = wish.get("owner_mchid")
     if owner is not None and not (isinstance(owner, str) and owner.isdigit() and 8 <= len(owner) <= 15):
         raise ValueError("owner_mchid must be 8 to 15 digits")
@@ -56,7 +60,8 @@ def order(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
     """A paid order of ``amount_fen``, with the coupon ``code`` linked to it if one is named.
 
     A 商家券 is the merchant's own discount: the amount is what the user paid after it, and the platform only
-    remembers the link. ``paid`` false leaves the order unpaid; ``profit_sharing`` marks it for sharing.
+    remembers the link. A 代金券 is the platform's: the order uses it up, and COUPON.USE follows. ``paid`` false
+    leaves the order unpaid; ``profit_sharing`` marks it for sharing.
     """
     amount = _number(wish, "amount_fen", least=1, most=10**10)
     coupon = _linked(world, wish)
@@ -66,16 +71,22 @@ def order(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
     number = wish.get("out_trade_no")
     if number is not None and not (isinstance(number, str) and 6 <= len(number) <= 32):
         raise ValueError("out_trade_no must be 6 to 32 characters")
+    paid = wish.get("paid", True) is True
+    is_cash = coupon is not None and coupon.told["family"] == "favor" and paid
+    promotions = [consumption(world, coupon, total=amount)] if coupon is not None and is_cash else []
     trade = add_trade(
         world,
         mchid=MCHID,
         openid=openid,
         total=amount,
         out_trade_no=number,
-        paid=wish.get("paid", True) is True,
+        paid=paid,
         profit_sharing=wish.get("profit_sharing", False) is True,
+        promotions=promotions,
     )
-    if coupon is not None and coupon.state == "SENDED":
+    if coupon is not None and is_cash:
+        consume(world, coupon, trade, amount=promotions[0]["amount"])
+    elif coupon is not None and coupon.told["family"] == "busifavor" and coupon.state == "SENDED":
         link = {"associate_out_trade_no": trade["out_trade_no"]}
         record(world, coupon, state="SENDED", event="associate", number=trade["out_trade_no"], set_to=link)
     told = shown(trade) | {"openid": openid, "amount_fen": amount}

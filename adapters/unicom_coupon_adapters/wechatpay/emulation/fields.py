@@ -47,7 +47,7 @@ class Text:
         if not self.shortest <= len(value) <= self.longest:
             limits = f"{self.shortest}-{self.longest}"
             raise bad_field(at, f"字符串长度应为{limits}", f"length must be {limits}", value=value, location=location)
-        if any("\ud800" <= letter <= "\udfff" or (letter > "\uffff" and not self.emoji) for letter in value):
+        if not value.isascii() and any(_is_odd(letter, emoji=self.emoji) for letter in value):
             raise bad_field(at, "含有不支持的字符", "characters outside the supported plane", location=location)
         if self.pattern is not None and not re.fullmatch(self.pattern, value):
             raise bad_field(at, "格式不正确", "does not have the right form", value=value, location=location)
@@ -180,6 +180,10 @@ class Anything:
 
     def check(self, value: Any, at: str, location: str) -> None:
         """Nothing to find wrong."""
+
+
+def _is_odd(letter: str, *, emoji: bool) -> bool:
+    return "\ud800" <= letter <= "\udfff" or (letter > "\uffff" and not emoji)
 
 
 def parse_moment(text: str) -> datetime | None:

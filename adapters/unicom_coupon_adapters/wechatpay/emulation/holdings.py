@@ -1,7 +1,7 @@
 """The coupons that users hold: documents, look-ups by code and by user, and the passing of time.
 
-Kept for both families, 商家券 and 商品券: a document of kind ``coupon`` under ``family|stock|code``, an entry of its
-code, one of its holder, and one of the hour in which it ends, so that nothing ever searches all coupons.
+Kept for all families, 商家券, 商品券 and 代金券: a document of kind ``coupon`` under ``family|stock|code``, an entry
+of its code, one of its holder, and one of the hour in which it ends, so that nothing ever searches all coupons.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Any, Final, Literal
 
 from unicom_coupon_adapters.wechatpay.emulation.world import World, moment_of, moment_text
 
-Family = Literal["busifavor", "product"]
+Family = Literal["busifavor", "product", "favor"]
 LIVE_STATES: Final[Mapping[str, frozenset[str]]] = {
     "busifavor": frozenset({"SENDED"}),
     "product": frozenset({"CONFIRMING", "PENDING", "EFFECTIVE"}),
+    "favor": frozenset({"SENDED"}),
 }
 """States that time ends."""
 
-_END: Final = {"busifavor": "expire_time", "product": "valid_end_time"}
+_END: Final = {"busifavor": "expire_time", "product": "valid_end_time", "favor": "available_end_time"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,16 @@ from unicom_coupon_adapters.wechatpay.emulation.brands import (
     refused,
     stock_of,
 )
-from unicom_coupon_adapters.wechatpay.emulation.fields import Anything, Choice, Integer, Many, Members, Moment, Rule, Text
+from unicom_coupon_adapters.wechatpay.emulation.fields import (
+    Anything,
+    Choice,
+    Integer,
+    Many,
+    Members,
+    Moment,
+    Rule,
+    Text,
+)
 from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal, bad_field, not_now
 from unicom_coupon_adapters.wechatpay.emulation.world import Call, Reply, World, moment_of
 
@@ -86,7 +95,10 @@ _CREATE: Final[Mapping[str, Rule]] = {
 }
 _ADD: Final[Mapping[str, Rule]] = {"out_request_no": NUMBER, "stock": _STOCK}
 _END: Final[Mapping[str, Rule]] = {"out_request_no": NUMBER, "deactivate_reason": Text(150, required=True, emoji=True)}
-_CODES: Final[Mapping[str, Rule]] = {"out_request_no": NUMBER, "code_list": Many(Text(1000, emoji=True), 200, 1, required=True)}
+_CODES: Final[Mapping[str, Rule]] = {
+    "out_request_no": NUMBER,
+    "code_list": Many(Text(1000, emoji=True), 200, 1, required=True),
+}
 _CODE: Final = re.compile(r"[0-9A-Za-z_\-]{1,40}")
 _RULE_OF_TYPE: Final = {"NORMAL": "normal_coupon", "DISCOUNT": "discount_coupon", "EXCHANGE": "exchange_coupon"}
 

@@ -15,6 +15,7 @@ from unicom_coupon_adapters.wechatpay.emulation import (
     brands,
     codes,
     coupons,
+    favor,
     product_coupons,
     product_stocks,
     refunds,
@@ -36,6 +37,7 @@ _ROUTES: Final = (
     *brands.ROUTES,
     *product_stocks.ROUTES,
     *product_coupons.ROUTES,
+    *favor.ROUTES,
     *trades.ROUTES,
     *refunds.ROUTES,
     *bills.ROUTES,
@@ -67,6 +69,8 @@ class Router:
 
 def read_query(query: str) -> Mapping[str, str]:
     """The query's parameters, decoded; of a repeated name the first counts. Raises 400 for what is not UTF-8."""
+    if not query:
+        return {}
     try:
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
     except ValueError:

@@ -1,7 +1,7 @@
 """How much the WeChat Pay adapter adds to the cryptography it cannot avoid, beside the community client wechatpayv3.
 
-Run: ``python benchmarks/wechatpay_signing.py [--json]``. Two figures, each the best of interleaved rounds, so that a
-noisy neighbour slows all parties alike:
+Run: ``python benchmarks/wechatpay_signing.py [--json]``. Two figures in CPU
+time of this process, each the best of interleaved rounds, so that a noisy neighbour slows all parties alike:
 
 - building and signing one redeem request (body, compliance check, message, signature, headers), against a bare RSA-2048
   signature over the same bytes; at most 1.10 times as long is wanted;
@@ -49,7 +49,7 @@ def public_pem(key: rsa.RSAPrivateKey) -> str:
 
 
 def best(parties: dict[str, Callable[[], object]], *, rounds: int, count: int) -> dict[str, float]:
-    """Seconds for one call of each party, the best of its rounds, taken in turns."""
+    """CPU seconds for one call of each party, the best of its rounds, taken in turns."""
     found = dict.fromkeys(parties, float("inf"))
     for _ in range(rounds):
         for name, work in parties.items():

@@ -147,7 +147,7 @@ def test_a_compressed_answer_is_unpacked(send, coding, pack):
     ("coding", "content", "reason"),
     [
         ("gzip", gzip.compress(bytes(100_000)), "too_large"),
-        ("gzip", gzip.compress(b"cut in the middle")[:-4], "coding"),
+        ("gzip", gzip.compress(b"cut in the middle", mtime=0)[:-4], "coding"),
         ("gzip", b"not gzip at all", "coding"),
         ("br", b"whatever", "coding"),
     ],

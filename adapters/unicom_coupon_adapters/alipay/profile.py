@@ -20,14 +20,15 @@ FAST_SETTLEMENT = "alipay-fast-settlement"
 LOWEST_TIER = "primary"
 """The tier of a holder whose member grade is not known (sheet §6.1: a missing grade counts as the lowest)."""
 
-REQUEST_LIFETIME_S = 600
+REQUEST_LIFETIME_S = 1800
 """How long after its timestamp a lost request may still take effect, in seconds.
 
 Alipay publishes neither the tolerance of its timestamp nor how long a request may wait inside (sheet §11.7), so this is
 reasoned, not quoted. A request is one TLS record stream on a connection that we close after the read time-out (15 s);
-nobody can deliver it later on another one, and TCP lets segments live two minutes. What is left is Alipay's own
-queue, for which this allows the rest. Being wrong here cannot spend a coupon twice: the ledger decides, and Alipay is
-only told; a redemption that it learned too late makes its next ``use`` of that code fail.
+nobody can deliver it later on another one, and TCP lets segments live two minutes. What is left is the queues of
+proxies and of Alipay itself, for which this allows the rest of half an hour. Were that wrong, no coupon would be spent
+twice: the ledger decides, and Alipay is only told. A use that it learned too late makes its next ``use`` of that code
+fail, and the bill shows it.
 """
 
 _TIERS = (

@@ -34,7 +34,12 @@ _IN_QUERY = frozenset(
 _FORM = (("Content-Type", "application/x-www-form-urlencoded;charset=utf-8"), ("Accept", "*/*"))
 _AS_IT_IS = (str, bool, int)
 _NESTED = (dict, list)
-_FORM_TABLE = {byte: quote_plus(bytes((byte,))) for byte in range(256)}
+_FORM_ENCODED = tuple(  # the percent sign first, since the others bring it in; the plus before the blank likewise
+    (letter, quote_plus(letter))
+    for letter in sorted(map(chr, range(128)), key=lambda letter: (letter != "%", letter != "+", letter))
+    if quote_plus(letter) != letter
+)
+_GAP = "\0"
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -77,9 +82,11 @@ class Api:
     rest: Rest | None = None
     in_parameters: bool = False
     codeless: bool = False
+    _known: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        SHIM.outgoing(dict.fromkeys(self.required | self.optional))  # each member has its rule, once and for all
+        object.__setattr__(self, "_known", self.required | self.optional)
+        SHIM.outgoing(dict.fromkeys(self._known))  # each member has its rule, once and for all
 
     def call(self, content: Mapping[str, Any]) -> Call:
         """The call with this content; members that are ``None`` or empty are left out.
@@ -90,9 +97,8 @@ class Api:
         given = _kept(content)
         if not self.required <= given.keys():
             raise ValidationError("alipay.member_missing", field=min(self.required - given.keys()), method=self.method)
-        unknown = given.keys() - self.required - self.optional
-        if unknown:
-            raise ValidationError("alipay.member_unknown", field=min(unknown), method=self.method)
+        if not given.keys() <= self._known:
+            raise ValidationError("alipay.member_unknown", field=min(given.keys() - self._known), method=self.method)
         for name, value in given.items():
             if isinstance(value, _NESTED):
                 SHIM.outgoing({name: value})
@@ -134,31 +140,52 @@ class RequestMaker:
         )
         self._fixed = {"app_id": settings.app_id, **{name: value for name, value in named if value}}
         certificates = (f"&{name}={self._fixed[name]}" for name in _CERTIFICATE_NAMES if name in self._fixed)
+        self._head = f"{self._url}?app_id={settings.app_id}&method="
         self._before_time = "&format=json&charset=utf-8&version=1.0&timestamp="
         self._after_time = f"&sign_type={keys.sign_type.value}{''.join(certificates)}"
+        self._token = f"&app_auth_token={_form(keys.app_auth_token)}" if keys.app_auth_token else ""
+        self._pieces = self._usual_text()
+
+    def _usual_text(self) -> tuple[str, ...]:
+        """The canonical string of a call that has content alone, cut where content, method and time go, in this order.
+
+        Made by ``canonical`` itself, once: names and their order are the same for every such call of an application.
+        """
+        gaps = dict.fromkeys(("biz_content", "method", "timestamp"), _GAP)
+        encrypted = {"encrypt_type": "AES"} if self._encrypts else {}
+        return tuple(canonical({**self._fixed, **encrypted, **gaps}).split(_GAP))
 
     def classic(self, call: Call, *, at: datetime) -> HttpRequest:
         """``call`` for ``gateway.do``, stamped ``at`` (aware) in Beijing time and signed."""
-        parameters = self.parameters(call, at=at)
-        sign = sign_text(canonical(parameters), self._keys.app.signer)
-        time = parameters["timestamp"].replace(" ", "+").replace(":", "%3A")
-        encrypted = "&encrypt_type=AES" if "encrypt_type" in parameters else ""
-        url = (
-            f"{self._url}?app_id={self._app_id}&method={call.method}{self._before_time}{time}{self._after_time}"
-            f"{encrypted}&sign={_form_base64(sign)}"
-        )
-        body = "&".join([f"{name}={_form(value)}" for name, value in parameters.items() if name not in _IN_QUERY])
+        stamp = beijing_text(at)
+        encrypted = "&encrypt_type=AES" if self._encrypts and call.content else ""
+        if call.content and not call.parameters:
+            content = self._content(call)
+            first, second, third, last = self._pieces
+            text = f"{first}{content}{second}{call.method}{third}{stamp}{last}"
+            body = f"biz_content={_form(content)}{self._token}"
+        else:
+            parameters = self.parameters(call, at=at)
+            text = canonical(parameters)
+            body = "&".join([f"{name}={_form(value)}" for name, value in parameters.items() if name not in _IN_QUERY])
+        sign = _form_base64(sign_text(text, self._keys.app.signer))
+        time = stamp.replace(" ", "+").replace(":", "%3A")
+        url = f"{self._head}{call.method}{self._before_time}{time}{self._after_time}{encrypted}&sign={sign}"
         return HttpRequest("POST", url, _FORM, body.encode("ascii"))
+
+    def _content(self, call: Call) -> str:
+        text = _json(call.content)
+        if self._encrypts and self._keys.cipher is not None:
+            return self._keys.cipher.encrypt(text)
+        return text
 
     def parameters(self, call: Call, *, at: datetime) -> dict[str, str]:
         """All parameters that are sent and signed, without ``sign``; no empty one among them."""
         parameters = {**self._fixed, "method": call.method, "timestamp": beijing_text(at)}
-        text = _json(call.content) if call.content else ""
-        if text and self._encrypts and self._keys.cipher is not None:
-            text = self._keys.cipher.encrypt(text)
-            parameters["encrypt_type"] = "AES"
-        if text:
-            parameters["biz_content"] = text
+        if call.content:
+            parameters["biz_content"] = self._content(call)
+            if self._encrypts:
+                parameters["encrypt_type"] = "AES"
         parameters.update(call.parameters)
         return parameters
 
@@ -247,8 +274,16 @@ def _query(members: Mapping[str, Any]) -> str:
 
 
 def _form(value: str) -> str:
-    """``value`` as a form encodes it: ``quote_plus`` in one pass of the interpreter's own table look-up."""
-    return value.encode().decode("latin-1").translate(_FORM_TABLE)
+    """``value`` as a form encodes it, like ``quote_plus``, which goes letter by letter and costs three times as much.
+
+    Most letters that could need it do not occur, and looking for one that is not there is next to nothing.
+    """
+    if not value.isascii():
+        return quote_plus(value)
+    for letter, encoded in _FORM_ENCODED:
+        if letter in value:
+            value = value.replace(letter, encoded)
+    return value
 
 
 def _form_base64(value: str) -> str:

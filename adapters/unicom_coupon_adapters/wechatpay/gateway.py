@@ -298,13 +298,14 @@ def _distrust(call: Call, answer: HttpAnswer, error: ForgedMessage) -> NoReturn:
     """An answer that is not genuine says nothing; after a write, what happened is not known."""
     kind = PlatformUnknown if call.api.is_write else PlatformUnavailable
     is_late = error.code == "wechatpay.clock"
+    times: dict[str, Any] = {name: error.details[name] for name in ("message_time", "local_time") if is_late}
     raise kind(
         "wechatpay.answer_clock" if is_late else "wechatpay.answer_forged",
         platform=PLATFORM,
         request_id=answer.header("Request-ID"),
         reason=error.code,
         status=answer.status,
-        **{name: error.details[name] for name in ("message_time", "local_time") if is_late},
+        **times,
     ) from error
 
 

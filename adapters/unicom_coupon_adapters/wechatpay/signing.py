@@ -121,8 +121,19 @@ class AnswerVerifier:
             raise _forged("wechatpay.header_missing", header=str(error.args[0])) from None
         if found.get(_TYPE, self._scheme) != self._scheme:
             raise _forged("wechatpay.signature_type", wanted=self._scheme)
-        _check_clock(stamp, now=now)
-        key = self._key(serial, now=now)
+        try:
+            age_s = now.timestamp() - int(stamp)
+        except (ValueError, OverflowError):
+            raise _forged("wechatpay.header_missing", header=_TIMESTAMP) from None
+        if not -CLOCK_WINDOW_S < age_s < CLOCK_WINDOW_S:
+            raise _forged("wechatpay.clock", message_time=_time_text(int(stamp)), local_time=rfc3339(now))
+        try:
+            key = self._ring.find(serial, now)
+        except ForgedMessage as error:
+            if error.code != "message.unknown_key":
+                raise
+            known = ", ".join(self._ring.serials()) or "-"
+            raise _forged("wechatpay.serial_unknown", serial=serial[:64], known=known) from None
         try:
             raw = a2b_base64(signature, strict_mode=True)
         except (BadBase64, ValueError):
@@ -135,24 +146,6 @@ class AnswerVerifier:
                 is_probe=signature.startswith(PROBE_PREFIX),
                 digest=hashlib.sha256(message).hexdigest()[:16],
             )
-
-    def _key(self, serial: str, *, now: datetime) -> PlatformKey:
-        try:
-            return self._ring.find(serial, now)
-        except ForgedMessage as error:
-            if error.code != "message.unknown_key":
-                raise
-            known = ", ".join(self._ring.serials()) or "-"
-            raise _forged("wechatpay.serial_unknown", serial=serial[:64], known=known) from None
-
-
-def _check_clock(stamp: str, *, now: datetime) -> None:
-    try:
-        moment = int(stamp)
-    except ValueError:
-        raise _forged("wechatpay.header_missing", header=_TIMESTAMP) from None
-    if not -CLOCK_WINDOW_S < now.timestamp() - moment < CLOCK_WINDOW_S:
-        raise _forged("wechatpay.clock", message_time=_time_text(moment), local_time=rfc3339(now))
 
 
 def _time_text(moment: int) -> str:

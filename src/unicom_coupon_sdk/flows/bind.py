@@ -17,8 +17,8 @@ def bind(request: BindRequest, *, setting: Setting) -> Flow[Binding]:
     """The binding, ``pending`` when the holder must still take the coupon on the platform.
 
     Idempotent by coupon and platform: the platform is told with one number for ever. Raises ``CouponStateError`` when
-    the coupon belongs to another holder or is past use, ``LimitError`` above the template's ``max_per_holder``. When the
-    platform definitely refuses, the coupon is free for another holder again.
+    the coupon belongs to another holder or is past use, ``LimitError`` above the template's ``max_per_holder``. When
+    the platform definitely refuses, the coupon is free for another holder again.
     """
     adapter = setting.adapter(request.platform)
     adapter.profile.require(Capability.BIND)

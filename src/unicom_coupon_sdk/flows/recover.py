@@ -8,12 +8,13 @@ asked, so the answer cannot be older than the certainty.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from unicom_coupon_sdk.domain.redemption import Outcome
 from unicom_coupon_sdk.domain.state import OperationState
-from unicom_coupon_sdk.errors import CouponError, Effected, PlatformError
+from unicom_coupon_sdk.errors import CouponError, Effected, LedgerError, PlatformError
 from unicom_coupon_sdk.flows.issue import register
 from unicom_coupon_sdk.flows.redeem import conclude
 from unicom_coupon_sdk.flows.reverse import conclude_reversal
@@ -21,6 +22,12 @@ from unicom_coupon_sdk.flows.setting import Setting
 from unicom_coupon_sdk.ledger import OperationKind, Pending
 from unicom_coupon_sdk.platform.effects import Flow, Now, Transact
 from unicom_coupon_sdk.platform.profile import PlatformProfile
+
+PAGE = 200
+"""How many operations are read at a time, so that those which stay open do not stand in front of the rest."""
+
+STALE = timedelta(minutes=5)
+"""How old a batch must be before it counts as stopped and not as under way."""
 
 CLOCK_SLACK_S = 60
 """How far the clocks of two of our own hosts may differ, in seconds; added to every certainty."""
@@ -40,34 +47,56 @@ class Recovery:
 def recover(*, setting: Setting, limit: int = 1000) -> Flow[Recovery]:
     """Ask about everything open, oldest first, at most ``limit`` operations. Safe to run often, and by many at once.
 
-    A platform that cannot be asked keeps its operations open and is named in ``errors``; the others go on.
+    A platform that cannot be asked keeps its operations open and is named in ``errors``; the others go on. So does an
+    operation whose platform now says the opposite of what was concluded (``ledger.contradiction``): that is for a
+    person to look at.
     """
-    now = yield from Now()
-    done = not_done = still_open = batches = 0
+    started = yield from Now()
+    tally: Counter[OperationState | None] = Counter()
     errors: list[CouponError] = []
-    for item in (yield from Transact(setting.ledger.unsettled(before=now, limit=limit))):
-        if item.platform not in setting.adapters:
-            still_open += 1
-            continue
-        try:
-            state = yield from resolve(item, setting=setting)
-        except PlatformError as error:
-            errors.append(error)
-            still_open += 1
-            continue
-        done += state in (OperationState.DONE, OperationState.REVERSING, OperationState.REVERSED)
-        not_done += state is OperationState.RELEASED
-        still_open += state in (OperationState.HELD, OperationState.UNKNOWN)
-    stale = now - timedelta(minutes=5)
-    for batch in (yield from Transact(setting.ledger.unfinished_batches(limit=limit, before=stale))):
+    last: Pending | None = None
+    while (room := limit - tally.total()) > 0:
+        page = yield from Transact(setting.ledger.unsettled(before=started, limit=min(room, PAGE), after=last))
+        for item in page:
+            last = item
+            tally[(yield from _try(item, setting=setting, errors=errors))] += 1
+        if len(page) < min(room, PAGE):
+            break
+    batches = yield from _finish_batches(setting=setting, before=started - STALE, limit=limit, errors=errors)
+    done = tally[OperationState.DONE] + tally[OperationState.REVERSING] + tally[OperationState.REVERSED]
+    not_done = tally[OperationState.RELEASED]
+    return Recovery(
+        done=done,
+        not_done=not_done,
+        still_open=tally.total() - done - not_done,
+        batches=batches,
+        errors=tuple(errors),
+    )
+
+
+def _try(item: Pending, *, setting: Setting, errors: list[CouponError]) -> Flow[OperationState | None]:
+    """The state of ``item`` after asking; ``None`` when it could not be asked or concluded."""
+    if item.platform not in setting.adapters:
+        return None
+    try:
+        return (yield from resolve(item, setting=setting))
+    except (PlatformError, LedgerError) as error:
+        errors.append(error)
+        return None
+
+
+def _finish_batches(*, setting: Setting, before: datetime, limit: int, errors: list[CouponError]) -> Flow[int]:
+    """Tell platforms about batches whose issuing stopped half-way; how many were finished."""
+    finished = 0
+    for batch in (yield from Transact(setting.ledger.unfinished_batches(limit=limit, before=before))):
         if not batch.template.platforms <= setting.adapters.keys():
             continue
         try:
             yield from register(batch, setting=setting)
-            batches += 1
+            finished += 1
         except CouponError as error:
             errors.append(error)
-    return Recovery(done=done, not_done=not_done, still_open=still_open, batches=batches, errors=tuple(errors))
+    return finished
 
 
 def resolve(item: Pending, *, setting: Setting) -> Flow[OperationState]:

@@ -33,6 +33,7 @@ LANES = 8
 _ATTEMPTS = 5
 _SERIALISATION_STATES = frozenset({"40001", "40P01"})
 _SQLITE_BUSY = 5
+_MOVED = "ledger.moved"  # another transaction was faster: nothing was written, and the work may run again
 
 T = TypeVar("T")
 
@@ -272,6 +273,8 @@ def _settle(jobs: Sequence[_Job]) -> None:
 def _is_serialisation(error: Exception) -> bool:
     from sqlalchemy.exc import DBAPIError
 
+    if isinstance(error, LedgerError):
+        return error.code == _MOVED
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _SERIALISATION_STATES
 
 

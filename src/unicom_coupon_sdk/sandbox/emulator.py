@@ -46,7 +46,10 @@ class Received:
 
 
 class Store(Protocol):
-    """The emulator's documents, by kind and key; values are JSON. Reads see the writes of the same request."""
+    """The emulator's documents, by kind and key; values are JSON. Reads see the writes of the same request.
+
+    Documents of kind ``keys`` outlive ``POST /reset``, as credentials do. Kinds that begin with ``frame.`` are the frame's.
+    """
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """A copy of the document, or ``None``."""
@@ -127,7 +130,11 @@ class Emulator(Protocol):
         """The platform's error answer with its own ``code``, without doing anything (fault ``error``)."""
 
     def spoil(self, kind: str, answer: HttpAnswer, *, probe: bool) -> HttpAnswer:
-        """``answer`` with a fault of the signature: ``bad_signature``, ``wrong_serial`` or ``stale_timestamp``."""
+        """``answer`` with a fault of the signature: ``bad_signature``, ``wrong_serial`` or ``stale_timestamp``.
+
+        A fault that names the event of a callback spoils the callback: its headers and body come here as an answer
+        with status 0.
+        """
 
     def render_callback(self, callback: Callback) -> tuple[str, Headers, bytes]:
         """Method, headers and body of the next delivery attempt, signed now."""

@@ -1,22 +1,21 @@
 """Recorded exchanges: every request to a platform and what went back, byte for byte.
 
-A record is appended to a segment file with one ``write`` before the answer goes out, so it survives the process like
-the state does. Segments are cut at a fixed size and the oldest is deleted, so the disk use is bounded; memory keeps
+A record is appended to a segment file before the answer goes out, so it survives the process like the state does. Segments are cut at a fixed size and the oldest is deleted, so the disk use is bounded; memory keeps
 only where each record lies. Without a folder (in process) the records stay in memory, the latest ten thousand.
 """
 
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import struct
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from unicom_coupon_sdk.platform.wire import Headers
 
@@ -25,11 +24,10 @@ SEGMENTS: Final = 4
 KEPT_IN_MEMORY: Final = 10_000
 
 _LENGTHS: Final = struct.Struct("!III")
-"""Lengths of the head (one text a line, see ``_head``), the request's body and the answer's body, before the three of them."""
+"""Lengths of the head (one text a line, see ``_head``), the request's body and the answer's body; then the three."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One request and its answer. ``status`` is ``None`` when nothing was sent back, or when frames have none."""
 
     at: datetime
@@ -42,8 +40,7 @@ class Exchange:
     answer: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     seq: int
     platform: str
     segment: int
@@ -66,6 +63,7 @@ class Recorder:
         self._last = 0
         self._places: deque[_Place] = deque()
         self._memory: deque[tuple[_Place, bytes]] = deque(maxlen=KEPT_IN_MEMORY)
+        self._unwritten: list[bytes] = []
         self._file = -1
         self._segment = 0
         self._size = 0
@@ -76,11 +74,12 @@ class Recorder:
     def close(self) -> None:
         """Close the segment file."""
         if self._file >= 0:
+            self.flush()
             os.close(self._file)
             self._file = -1
 
     def record(self, exchange: Exchange) -> int:
-        """Keep an exchange; its number. Written when it returns."""
+        """Keep an exchange; its number. On disk after ``flush``."""
         seq = self._last + 1
         head = _head(seq, exchange)
         lengths = _LENGTHS.pack(len(head), len(exchange.content), len(exchange.answer))
@@ -90,7 +89,7 @@ class Recorder:
         else:
             if self._size and self._size + len(data) > self._segment_bytes:
                 self._cut(self._directory)
-            self._write(data)
+            self._unwritten.append(data)
             self._places.append(_Place(seq, exchange.platform, self._segment, self._size, len(data)))
             self._size += len(data)
         self._last = seq
@@ -102,6 +101,7 @@ class Recorder:
         def wanted(place: _Place) -> bool:
             return place.seq > since and platform in {None, place.platform}
 
+        self.flush()
         if self._directory is None:
             return [_shown(data) for place, data in self._memory if wanted(place)]
         shown = []
@@ -121,11 +121,22 @@ class Recorder:
             for path in _segment_files(self._directory)[:-1]:
                 path.unlink()
 
-    def _write(self, data: bytes) -> None:
-        written = os.write(self._file, data)
-        if written != len(data):
-            os.ftruncate(self._file, self._size)
-            raise OSError("the recorded exchange was cut short")
+    def flush(self) -> None:
+        """Write what was recorded. Raises ``OSError`` when the disk takes less than all; then none of it is kept."""
+        if not self._unwritten:
+            return
+        data = b"".join(self._unwritten)
+        self._unwritten.clear()
+        whole = self._size - len(data)
+        try:
+            if os.write(self._file, data) != len(data):
+                raise OSError(errno.ENOSPC, "the recorded exchanges were cut short")
+        except OSError:
+            os.ftruncate(self._file, whole)
+            self._size = whole
+            while self._places and self._places[-1].segment == self._segment and self._places[-1].offset >= whole:
+                self._places.pop()
+            raise
 
     def _cut(self, directory: Path) -> None:
         """Begin the next segment with a file whose name carries the next number; drop what is too old."""

@@ -1,8 +1,8 @@
 """A small HTTP/1.1 server that a platform's quirks can be played on.
 
-h11 reads, but for the most ordinary requests (``shortcut``): it hands over the raw target and the header pairs in their
-own case. The answer is written by us as bytes, because a sandbox must be able to spell header names as the platform does, cut a body in half, and close without an
-answer; h11 rightly refuses the latter two. Reading with h11 and writing without it also costs half as much.
+h11 reads, but for the most ordinary requests (``shortcut``): raw target, and header pairs in their own case. The answer
+is written by us as bytes, because a sandbox must be able to spell header names as the platform does, cut a body in
+half, and close without an answer; h11 rightly refuses the latter two.
 
 Each listener is independent; many share one event loop. Every peer is bounded: the size of head and body, the time
 until a request is complete, the time between requests, the number of connections, and how much unread answer may pile
@@ -71,7 +71,11 @@ def _plain_refusal(status: int) -> HttpAnswer:
 
 
 class HttpListener:
-    """Serves HTTP/1.1 on one address with ``handler``."""
+    """Serves HTTP/1.1 on one address with ``handler``.
+
+    Answers that are ready in the same pass of the loop go out together, after one call of ``settle``, which makes
+    durable what they say. When it raises, none of them goes out and their connections are closed.
+    """
 
     def __init__(
         self,
@@ -79,12 +83,15 @@ class HttpListener:
         *,
         largest_body: int = LARGEST_BODY,
         refusal: Refusal = _plain_refusal,
+        settle: Callable[[], None] = lambda: None,
         request_s: float = REQUEST_S,
         idle_s: float = IDLE_S,
     ) -> None:
         self.handler = handler
         self.largest_body = largest_body
         self.refusal = refusal
+        self._settle = settle
+        self._outbox: list[tuple[_Connection, bytes, bool]] = []
         self.request_s = request_s
         self.idle_s = idle_s
         self.base_url = ""
@@ -112,9 +119,29 @@ class HttpListener:
         tasks = [connection.task for connection in self.connections if connection.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=LINGER_S)
+        self._send_all()
         for connection in list(self.connections):
             connection.shut()
         await self._server.wait_closed()
+
+    def post(self, connection: _Connection, data: bytes, *, is_last: bool) -> None:
+        """Send ``data`` to a peer with the next batch, and close its connection if it is the last."""
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._send_all)
+        self._outbox.append((connection, data, is_last))
+
+    def _send_all(self) -> None:
+        outbox, self._outbox = self._outbox, []
+        try:
+            if outbox:
+                self._settle()
+        except Exception as error:  # noqa: BLE001 - nothing that was not stored may be answered
+            _log.error("answers could not be stored: %s", type(error).__name__)
+            for connection, _, _ in outbox:
+                connection.shut()
+            return
+        for connection, data, is_last in outbox:
+            connection.send(data, is_last=is_last)
 
     async def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
@@ -291,7 +318,7 @@ class _Connection(asyncio.Protocol):
             self._transport.pause_reading()
             self._later = self._loop.call_later(reply.delay_s, self._finish, reply)
         else:
-            self._send(reply)
+            self._answer(reply)
 
     async def _wait_for(self, reply: Awaitable[Reply]) -> None:
         try:
@@ -304,20 +331,21 @@ class _Connection(asyncio.Protocol):
 
     def _finish(self, reply: Reply) -> None:
         if not self._is_over:
-            self._send(reply)
-            self._go_on()
+            self._answer(reply)
 
     def _go_on(self) -> None:
-        if not (self._is_over or self._is_busy or self._is_choked):
-            self._transport.resume_reading()
+        if self._is_over or self._is_busy or self._is_choked:
+            return
+        self._transport.resume_reading()
+        if not self._is_between:
             self._read()
-
-    def _send(self, reply: Reply) -> None:
-        answer = reply.answer
-        self._is_busy = False
-        self.deadline = self._loop.time() + self._listener.idle_s
-        if answer is None:
+        elif self._has_ended:
             self._end()
+
+    def _answer(self, reply: Reply) -> None:
+        answer = reply.answer
+        if answer is None:
+            self._listener.post(self, b"", is_last=True)
             return
         try:
             head = head_of(answer, keeps_alive=self._keeps and not reply.is_half)
@@ -328,9 +356,20 @@ class _Connection(asyncio.Protocol):
         body = b"" if self._is_head else answer.content
         if reply.is_half:
             body = body[: len(body) // 2]
-        self._transport.write(head + body)
-        if reply.is_half or not self._keeps:
+        self._listener.post(self, head + body, is_last=reply.is_half or not self._keeps)
+
+    def send(self, data: bytes, *, is_last: bool) -> None:
+        """Send the answer that was posted, and go on with what has come meanwhile."""
+        if self._is_over:
+            return
+        self._is_busy = False
+        self.deadline = self._loop.time() + self._listener.idle_s
+        if data:
+            self._transport.write(data)
+        if is_last:
             self._end()
+        else:
+            self._go_on()
 
     def _end(self) -> None:
         self._is_over = True

@@ -75,7 +75,7 @@ class SandboxService:
             port = await self._listen(door, offset=0)
             self.control_url = papers.control_url(self._host, port)
             for name, offset in self._offsets.items():
-                listener = _listener_of(self.world.stations[name])
+                listener = self._listener_of(self.world.stations[name])
                 await self._listen(listener, offset=offset)
                 self.base_urls[name] = listener.base_url
             self.write_papers()
@@ -130,6 +130,10 @@ class SandboxService:
     def _credentials(self, station: Station) -> Mapping[str, Any]:
         with self.world.lock, station.store.transaction():
             return station.emulator.credentials()
+
+    def _listener_of(self, station: Station) -> HttpListener:
+        """The listener for what the station's platform speaks. Platforms that speak frames get theirs here."""
+        return HttpListener(station.handle, settle=self.world.flush)
 
     async def _listen(self, listener: Listener, *, offset: int) -> int:
         port = await listener.start(self._host, self._port_base + offset if self._port_base else 0)
@@ -268,11 +272,6 @@ async def _serve(service: SandboxService, *, announce: Callable[[], None]) -> No
     finally:
         log.flush()
         await service.close()
-
-
-def _listener_of(station: Station) -> HttpListener:
-    """The listener for what the station's platform speaks. Platforms that speak frames get theirs here."""
-    return HttpListener(station.serve)
 
 
 def _token(world: SandboxWorld) -> str:

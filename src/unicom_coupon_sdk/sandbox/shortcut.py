@@ -1,9 +1,9 @@
 """The short way to read the request that nearly every client sends: ordinary, whole, and alone in its packet.
 
 h11 takes some sixty microseconds for a request, a third of all the sandbox does beside the signature. This takes
-fifteen, and it is allowed to know little: whatever is not plainly such a request (in pieces, pipelined, chunked, with
-``Expect``, an upgrade, a header it has to think about) is ``None`` here and goes to h11, whose grammar is the wider one.
-A test holds the two against each other.
+ten, and is allowed to know little: whatever is not plainly such a request (in pieces, pipelined, chunked, with
+``Expect``, an upgrade, a header to think about) is ``None`` here and goes to h11, whose grammar is the wider one. A
+test holds the two against each other.
 """
 
 from __future__ import annotations

@@ -82,11 +82,19 @@ class Station:
 
     def serve(self, received: Received, request_line: str) -> Reply:
         """Answer a request: committed and recorded when this returns."""
+        with self._lock:
+            reply = self.handle(received, request_line)
+            self.store.flush()
+            self._recorder.flush()
+        return reply
+
+    def handle(self, received: Received, request_line: str) -> Reply:
+        """Answer a request. The answer may go out only after ``SandboxWorld.flush`` has made it durable."""
         started = time.perf_counter()
         with self._lock:
             key = ""
             try:
-                with self.store.transaction():
+                with self.store.gathered():
                     key = self.emulator.fault_key(received)
                     fault = self.faults.take(REQUEST_FAULTS, key, received.path, unmatched=True)
                     self.frame.serving = key

@@ -1,7 +1,9 @@
 """The documents of one emulator: an image in memory, made durable by SQLite.
 
 Every document lives in memory as JSON text, so a read costs one decoding and no statement. A transaction gathers its
-changes and commits them together before the caller goes on: an answer is sent only after what it says is on disk.
+changes and commits them together before the caller goes on. The server has many requests at hand at once; it lets
+their transactions be ``gathered`` and commits them with one ``flush`` before any of their answers goes out. Either way
+an answer is sent only after what it says is on disk.
 
 The database runs in WAL mode with ``synchronous=NORMAL``. A commit then hands its pages to the operating system with
 ``write`` and does not wait for the disk. That is enough here: what a process has written survives its own ``kill -9``,
@@ -61,12 +63,10 @@ class DocumentStore:
         self._changed: set[tuple[str, str]] = set()
         self._depth = 0
         self._position = 0
-        self._transaction = _Transaction(self)
+        self._transaction = _Transaction(self, is_gathered=False)
+        self._gathered = _Transaction(self, is_gathered=True)
         self._database = None if path is None else _open(path)
-        if self._database is not None:
-            for kind, key, position, value in self._database.execute(_READ):
-                self._image.setdefault(kind, {})[key] = (position, value)
-                self._position = position
+        self._load()
 
     def close(self) -> None:
         """Let the database go. The store cannot be used afterwards."""
@@ -79,6 +79,19 @@ class DocumentStore:
         A block within a block joins the outer one.
         """
         return self._transaction
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """As ``transaction``, but what it wrote is durable only after the next commit or ``flush``."""
+        return self._gathered
+
+    def flush(self) -> None:
+        """Commit what was gathered. When that fails, it is undone: documents are again as they are on disk."""
+        with self._lock:
+            try:
+                self._commit()
+            except BaseException:
+                self._load()
+                raise
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """A copy of the document, or ``None``."""
@@ -148,18 +161,17 @@ class DocumentStore:
         self._lock.acquire()
         self._depth += 1
 
-    def leave(self, *, failed: bool) -> None:
-        """End what ``enter`` began: the outermost commits, or undoes all when something ``failed``."""
+    def leave(self, *, is_failed: bool, is_gathered: bool) -> None:
+        """End what ``enter`` began: the outermost commits, or leaves that to ``flush``, or undoes all when it failed."""
         try:
             if self._depth == 1 and self._undo:
                 try:
-                    if failed:
+                    if is_failed:
                         self._roll_back()
-                    else:
+                    elif not is_gathered:
                         self._commit_or_roll_back()
                 finally:
                     self._undo.clear()
-                    self._changed.clear()
         finally:
             self._depth -= 1
             self._lock.release()
@@ -171,8 +183,17 @@ class DocumentStore:
             self._roll_back()
             raise
 
-    def _commit(self) -> None:
+    def _load(self) -> None:
+        self._changed.clear()
         if self._database is None:
+            return
+        self._image.clear()
+        for kind, key, position, value in self._database.execute(_READ):
+            self._image.setdefault(kind, {})[key] = (position, value)
+            self._position = position
+
+    def _commit(self) -> None:
+        if self._database is None or not self._changed:
             return
         execute = self._database.execute
         execute("BEGIN IMMEDIATE")
@@ -187,6 +208,7 @@ class DocumentStore:
         except BaseException:
             self._database.rollback()
             raise
+        self._changed.clear()
 
     def _roll_back(self) -> None:
         disordered: set[str] = set()
@@ -203,10 +225,11 @@ class DocumentStore:
 
 
 class _Transaction(AbstractContextManager[None]):
-    """The block of ``DocumentStore.transaction``. It has no state, so one serves every block of a store."""
+    """A block of ``DocumentStore``'s. It has no state of its own, so one serves every block of its kind."""
 
-    def __init__(self, store: DocumentStore) -> None:
+    def __init__(self, store: DocumentStore, *, is_gathered: bool) -> None:
         self._store = store
+        self._is_gathered = is_gathered
 
     def __enter__(self) -> None:
         self._store.enter()
@@ -214,7 +237,7 @@ class _Transaction(AbstractContextManager[None]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._store.leave(failed=kind is not None)
+        self._store.leave(is_failed=kind is not None, is_gathered=self._is_gathered)
 
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -104,6 +104,13 @@ class SandboxWorld:
         for station in self.stations.values():
             station.tick()
 
+    def flush(self) -> None:
+        """Make durable what was handled and not yet answered."""
+        with self.lock:
+            for station in self.stations.values():
+                station.store.flush()
+            self.recorder.flush()
+
     def reset(self) -> None:
         """Empty every emulator and the record, and set the clock to real time; credentials stay."""
         with self.lock:

@@ -3,9 +3,11 @@
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import characters, text
 from tests.driving import START
 from tests.unit.alipay.peer import ACTIVITY, CODE, KEYS, VECTORS, adapter, check_app_signature, held, settings
 
@@ -13,7 +15,17 @@ from unicom_coupon_adapters.alipay import messages
 from unicom_coupon_adapters.alipay.content import ContentCipher
 from unicom_coupon_adapters.alipay.keys import AlipayKeys
 from unicom_coupon_adapters.alipay.messages import Messages
-from unicom_coupon_adapters.alipay.requests import Api, Call, RequestMaker, Rest, beijing_text, content_text, members
+from unicom_coupon_adapters.alipay.requests import (
+    Api,
+    Call,
+    RequestMaker,
+    Rest,
+    _form,
+    beijing_text,
+    content_text,
+    members,
+)
+from unicom_coupon_adapters.alipay.signing import canonical
 from unicom_coupon_sdk.crypto.providers import Keys
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import ComplianceError, ValidationError
@@ -144,3 +156,25 @@ def test_no_key_or_code_is_in_a_repr():
     shown = repr(made.gateway.keys) + repr(Messages(settings()).use(held())) + repr(settings())
     for secret in (CODE.reveal(), KEYS["aes_key_base64"], "BEGIN"):
         assert secret not in shown
+
+
+@given(text(alphabet=characters(exclude_categories=["Cs"])))
+def test_form_encoding_is_that_of_the_standard_library(value):
+    assert _form(value) == quote_plus(value)
+
+
+def test_every_ascii_letter_is_encoded_as_the_standard_library_does():
+    for letter in map(chr, range(128)):
+        assert _form(letter + "%2B+ " + letter) == quote_plus(letter + "%2B+ " + letter)
+
+
+@pytest.mark.parametrize("changes", [{}, {"encrypt_content": True}, {"app_auth_token": Secret("202601BB+tok/en=")}])
+@pytest.mark.parametrize("more", [{}, {"parameters": {"notify_url": "https://m.invalid/n?a=1&b=2"}}])
+def test_what_is_signed_is_the_canonical_string_of_what_is_sent(changes, more):
+    made = maker(**changes)
+    wish = call({"voucher_code": "CODE1", "name": "联通&券"}, **more)
+    request = made.classic(wish, at=AT)
+    sent = dict(parse_qsl(urlsplit(request.url).query, strict_parsing=True))
+    sent |= parse_qsl(request.content.decode("ascii"), strict_parsing=True)
+    check_app_signature(canonical(sent), sent.pop("sign"))
+    assert sent == made.parameters(wish, at=AT)

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-
 from tests.unit.sandbox.tokenpay import TokenPay, sign
+
 from unicom_coupon_sdk.sandbox import Sandbox, SandboxServer
 
 EMULATORS = {"tokenpay": TokenPay}
@@ -116,7 +116,7 @@ def merchant() -> Iterator[Merchant]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_request(self, code: object = "-", size: object = "-") -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

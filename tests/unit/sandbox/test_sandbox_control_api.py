@@ -6,8 +6,8 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
-
 from tests.unit.sandbox.conftest import EMULATORS, Merchant, Served, call
+
 from unicom_coupon_sdk import __version__
 from unicom_coupon_sdk.sandbox import SandboxServer
 
@@ -85,7 +85,9 @@ def test_the_clock_can_be_set_to_a_time_in_any_zone(served: Served) -> None:
         ({"hours": 1}, "sandbox.field_unknown"),
     ],
 )
-def test_a_senseless_clock_move_is_refused_and_moves_nothing(served: Served, wish: dict[str, object], type_: str) -> None:
+def test_a_senseless_clock_move_is_refused_and_moves_nothing(
+    served: Served, wish: dict[str, object], type_: str
+) -> None:
     answer = served.ask("POST", "/clock", wish)
     assert (answer.status, answer.json()["type"]) == (400, f"urn:unicom-coupon:{type_}")
     now = datetime.fromisoformat(served.told("GET", "/clock")["now"])
@@ -200,7 +202,9 @@ def test_keys_are_listed_and_rotated_in_the_platforms_steps(server: SandboxServe
     assert served.ask("POST", "/keys/rotate", {"platform": "tokenpay", "step": "other"}).status == 400
 
 
-def test_reset_empties_state_but_keeps_the_credentials(server: SandboxServer, served: Served, merchant: Merchant) -> None:
+def test_reset_empties_state_but_keeps_the_credentials(
+    server: SandboxServer, served: Served, merchant: Merchant
+) -> None:
     code = served.coupon(holder="13800000000")
     served.told("POST", "/keys/rotate", {"platform": "tokenpay", "step": "next"})
     served.told("POST", "/callbacks", {"platform": "tokenpay", "url": merchant.url})
@@ -243,11 +247,16 @@ def test_since_lists_only_what_came_after(served: Served) -> None:
 
 
 def test_beyond_loopback_the_control_api_wants_its_token() -> None:
-    with SandboxServer(emulators=EMULATORS, host="0.0.0.0", i_know=True) as server:  # noqa: S104
+    with SandboxServer(emulators=EMULATORS, host="0.0.0.0", i_know=True) as server:
         served = Served.of(server.credentials)
         assert served.token is not None
         assert served.told("GET", "/health")["platforms"] == ["tokenpay"]
-        for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": served.token}, {"Authorization": "Bearer é"}):
+        for given in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": served.token},
+            {"Authorization": "Bearer é"},
+        ):
             answer = call(served.control, "GET", "/health", headers=given)
             assert (answer.status, answer.header("WWW-Authenticate")) == (401, "Bearer")
             assert served.token not in answer.content.decode()

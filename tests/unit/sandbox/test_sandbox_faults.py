@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
-
 from tests.unit.sandbox.conftest import Served
 from tests.unit.sandbox.tokenpay import sign
 
@@ -110,14 +109,14 @@ def test_a_delay_holds_up_nobody_else(served: Served) -> None:
 def test_a_client_that_leaves_during_a_delay_takes_nothing_with_it(served: Served) -> None:
     code = served.coupon()
     arm(served, "delay", seconds=60)
-    with pytest.raises(TimeoutError):
-        parts = urlsplit(served.platform)
-        body = b'{"code": "%s", "request_no": "r1"}' % code.encode()
-        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=0.2) as line:
-            line.sendall(
-                b"POST /v1/coupons/use HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nToken-Signature: %s\r\n\r\n%s"
-                % (len(body), sign(served.key, body, "").encode(), body)
-            )
+    parts = urlsplit(served.platform)
+    body = b'{"code": "%s", "request_no": "r1"}' % code.encode()
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=0.2) as line:
+        line.sendall(
+            b"POST /v1/coupons/use HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nToken-Signature: %s\r\n\r\n%s"
+            % (len(body), sign(served.key, body, "").encode(), body)
+        )
+        with pytest.raises(TimeoutError):
             line.recv(1)
     assert state(served, code) == "USED"
 

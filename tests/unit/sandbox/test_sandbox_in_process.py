@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-
 from tests.unit.sandbox.conftest import EMULATORS
 from tests.unit.sandbox.tokenpay import sign
+
 from unicom_coupon_sdk.errors import ConfigurationError, Effected, PlatformUnavailable, PlatformUnknown, ValidationError
 from unicom_coupon_sdk.platform.effects import HttpCall
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest, TransportRules
@@ -63,7 +63,9 @@ def test_a_swallowed_answer_is_unknown(sandbox: Sandbox, kind: str, after: str) 
 
 
 @pytest.mark.parametrize(("seconds", "is_heard"), [(4.0, True), (5.0, False), (60.0, False)])
-def test_a_delay_passes_in_simulated_time_and_may_be_too_long(sandbox: Sandbox, seconds: float, is_heard: bool) -> None:
+def test_a_delay_passes_in_simulated_time_and_may_be_too_long(
+    sandbox: Sandbox, *, seconds: float, is_heard: bool
+) -> None:
     code = coupon(sandbox)
     sandbox.control.add_fault("tokenpay", "delay", seconds=seconds)
     before = sandbox.clock.now()

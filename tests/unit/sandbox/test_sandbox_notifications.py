@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tests.unit.sandbox.conftest import Merchant, Served
 from tests.unit.sandbox.tokenpay import sign
+
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest
 from unicom_coupon_sdk.sandbox import Sandbox
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.unit.sandbox.conftest import Served
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +85,9 @@ def test_every_answered_use_is_kept_when_it_dies_under_load(tmp_path: Path) -> N
     with running(tmp_path) as (process, served):
         codes = [
             coupon["code"]
-            for coupon in served.told("POST", "/coupons", {"platform": "tokenpay", "count": 300, "face_fen": 1})["coupons"]
+            for coupon in served.told("POST", "/coupons", {"platform": "tokenpay", "count": 300, "face_fen": 1})[
+                "coupons"
+            ]
         ]
         answered = []
         for number, code in enumerate(codes):
@@ -147,7 +148,7 @@ def test_a_folder_in_use_is_refused_before_anything_listens(tmp_path: Path) -> N
 def test_the_control_token_is_kept_over_a_restart(tmp_path: Path) -> None:
     tokens = []
     for _ in range(2):
-        with running(tmp_path, host="0.0.0.0", i_know=True) as (_, served):  # noqa: S104
+        with running(tmp_path, host="0.0.0.0", i_know=True) as (_, served):
             assert served.told("GET", "/health")
             tokens.append(served.token)
     assert tokens[0] == tokens[1] is not None
@@ -157,5 +158,10 @@ def test_a_seeded_sandbox_never_draws_the_same_twice_over_a_restart(tmp_path: Pa
     codes = []
     for _ in range(2):
         with running(tmp_path, seed=5) as (_, served):
-            codes += [coupon["code"][7:] for coupon in served.told("POST", "/coupons", {"platform": "tokenpay", "count": 5, "face_fen": 1})["coupons"]]
+            codes += [
+                coupon["code"][7:]
+                for coupon in served.told("POST", "/coupons", {"platform": "tokenpay", "count": 5, "face_fen": 1})[
+                    "coupons"
+                ]
+            ]
     assert len(set(codes)) == 10

@@ -22,9 +22,13 @@ def lines(recorder: Recorder, **query: object) -> list[str]:
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_exchanges_come_back_whole_by_platform_and_number(tmp_path: Path, on_disk: bool) -> None:
+def test_exchanges_come_back_whole_by_platform_and_number(tmp_path: Path, *, on_disk: bool) -> None:
     recorder = Recorder(tmp_path if on_disk else None)
-    assert [recorder.record(exchange("a", size=3)), recorder.record(exchange("b", "q")), recorder.record(exchange("c"))] == [1, 2, 3]
+    assert [
+        recorder.record(exchange("a", size=3)),
+        recorder.record(exchange("b", "q")),
+        recorder.record(exchange("c")),
+    ] == [1, 2, 3]
     (first, third) = recorder.exchanges(platform="p")
     assert base64.b64decode(first["body_b64"]) == b"\x00\xff" * 3
     assert first["headers"] == first["answer_headers"] == [["B", "1"], ["a", "2"]]
@@ -40,7 +44,7 @@ def test_disk_use_is_bounded_and_the_newest_stay(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 3 * 2000
     kept = lines(recorder)
     assert kept == [str(number) for number in range(100 - len(kept), 100)]
-    assert 0 < len(kept) < 12
+    assert 0 < len(kept) < 16
     recorder.close()
 
 
@@ -63,6 +67,22 @@ def test_numbers_go_on_after_reopening_and_nothing_is_lost(tmp_path: Path) -> No
     recorder.close()
 
 
+def test_an_exchange_without_an_answer_has_no_status(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.record(exchange("a")._replace(status=None, answer_headers=(), answer=b""))
+    (shown,) = recorder.exchanges()
+    assert (shown["status"], shown["answer_headers"], shown["answer_b64"]) == (None, [], "")
+    recorder.close()
+
+
+def test_a_line_break_in_a_header_is_not_recorded_as_two(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    with pytest.raises(ValueError, match="line break"):
+        recorder.record(exchange("a")._replace(answer_headers=(("a", "b\nc"),)))
+    assert recorder.exchanges() == []
+    recorder.close()
+
+
 @pytest.mark.parametrize("cut", [1, 5, 40])
 def test_a_torn_last_record_is_dropped_and_overwritten(tmp_path: Path, cut: int) -> None:
     recorder = Recorder(tmp_path)
@@ -79,7 +99,7 @@ def test_a_torn_last_record_is_dropped_and_overwritten(tmp_path: Path, cut: int)
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_cleared_exchanges_are_gone_but_their_numbers_are_not_given_again(tmp_path: Path, on_disk: bool) -> None:
+def test_cleared_exchanges_are_gone_but_their_numbers_are_not_given_again(tmp_path: Path, *, on_disk: bool) -> None:
     recorder = Recorder(tmp_path if on_disk else None)
     recorder.record(exchange("a"))
     recorder.clear()

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-
 from tests.unit.sandbox.conftest import EMULATORS, Served
+
 from unicom_coupon_sdk.errors import ConfigurationError
 from unicom_coupon_sdk.platform.wire import HttpAnswer
-from unicom_coupon_sdk.sandbox import SandboxServer, server as server_module
+from unicom_coupon_sdk.sandbox import SandboxServer
+from unicom_coupon_sdk.sandbox import server as server_module
 from unicom_coupon_sdk.sandbox.emulator import Received
 from unicom_coupon_sdk.sandbox.server import HttpListener, Reply, head_of
 
@@ -209,8 +210,7 @@ def test_a_peer_that_never_reads_does_not_fill_the_memory() -> None:
         return Reply(HttpAnswer(200, (("Content-Length", "1000000"),), b"x" * 1_000_000))
 
     async def work(port: int, _: HttpListener) -> None:
-        async with peer(port) as (reader, writer):
-            assert isinstance(reader, asyncio.StreamReader)
+        async with peer(port) as (_reader, writer):
             writer.write(GET * 500)
             before = -1
             while served != before or not served:
@@ -226,7 +226,7 @@ def test_more_connections_than_allowed_are_told_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 1)
 
     async def work(port: int, _: HttpListener) -> None:
-        async with peer(port) as (_, first):
+        async with peer(port) as (_reader, first):
             first.write(b"GET")
             await first.drain()
             assert (await exchange(port, b"")).startswith(b"HTTP/1.1 503 ")
@@ -295,7 +295,7 @@ def test_ports_follow_the_port_base() -> None:
 
 
 def test_a_host_beyond_loopback_is_refused_without_i_know() -> None:
-    with pytest.raises(ConfigurationError) as error, SandboxServer(emulators=EMULATORS, host="0.0.0.0"):  # noqa: S104
+    with pytest.raises(ConfigurationError) as error, SandboxServer(emulators=EMULATORS, host="0.0.0.0"):
         pass
     assert error.value.code == "sandbox.not_loopback"
 

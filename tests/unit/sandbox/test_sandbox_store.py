@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ from unicom_coupon_sdk.sandbox.store import DocumentStore
 
 
 @pytest.fixture(params=["memory", "disk"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> DocumentStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     opened = DocumentStore(None if request.param == "memory" else tmp_path / "state.sqlite")
-    request.addfinalizer(opened.close)
-    return opened
+    yield opened
+    opened.close()
 
 
 def reopened(store: DocumentStore, path: Path) -> DocumentStore:
@@ -152,6 +153,7 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unicom_coupon_sdk.sandbox.store import DocumentStore
 store = DocumentStore(Path(sys.argv[1]))

@@ -135,8 +135,12 @@ class TokenPay:
     def _key(self) -> str:
         return self._file.read_text()
 
-    def _moved(self, code: str, coupon: dict[str, Any], *, state: str, event: str, request_no: str | None = None) -> None:
-        entry = {"at": self._frame.now().isoformat(), "event": event} | ({"request_no": request_no} if request_no else {})
+    def _moved(
+        self, code: str, coupon: dict[str, Any], *, state: str, event: str, request_no: str | None = None
+    ) -> None:
+        entry = {"at": self._frame.now().isoformat(), "event": event} | (
+            {"request_no": request_no} if request_no else {}
+        )
         moved = {**coupon, "state": state, "history": [*coupon["history"], entry]}
         self._frame.store.put("coupon", code, moved)
 

@@ -33,6 +33,7 @@ from unicom_coupon_sdk.flows.query import query
 from unicom_coupon_sdk.flows.recover import recover
 from unicom_coupon_sdk.flows.redeem import redeem
 from unicom_coupon_sdk.flows.reverse import reverse
+from unicom_coupon_sdk.flows.setting import Setting
 from unicom_coupon_sdk.ledger.preparation import memory_engine
 from unicom_coupon_sdk.platform.effects import Flow
 from unicom_coupon_sdk.platform.wire import HttpAnswer
@@ -145,7 +146,7 @@ class World:
         return Told(seed=self.seed, steps=self._steps, requests=self.network.carried, **self.counts)
 
     @property
-    def setting(self) -> Any:
+    def setting(self) -> Setting:
         """What flows work with here."""
         return self.house.setting
 

@@ -36,7 +36,9 @@ LANGUAGES = ("zh", "en")
 def settings_with(sandbox, **changes):
     settings = sandbox.settings()
     section = {**settings.platforms["wechatpay"], **changes}
-    return settings.replaced(platforms={"wechatpay": {name: value for name, value in section.items() if value is not None}})
+    return settings.replaced(
+        platforms={"wechatpay": {name: value for name, value in section.items() if value is not None}}
+    )
 
 
 def refusal(sandbox, settings):
@@ -202,7 +204,9 @@ def ledger_refusal(sandbox, url):
     return refused.value.code
 
 
-@pytest.mark.skipif(os.name != "posix" or not hasattr(os, "chflags") and os.geteuid() == 0, reason="root writes anywhere")
+@pytest.mark.skipif(
+    os.name != "posix" or (not hasattr(os, "chflags") and os.geteuid() == 0), reason="root writes anywhere"
+)
 def test_a_read_only_ledger(coupon_sandbox, tmp_path):
     file = tmp_path / "ledger.db"
     file.touch()
@@ -291,8 +295,8 @@ def test_the_environment_wins_over_the_file(tmp_path):
 
 
 def test_the_command_says_it_in_both_languages_with_its_exit_code(tmp_path):
-    from unicom_coupon_sdk.cli.app import app
     from unicom_coupon_sdk.cli import verbs  # noqa: F401
+    from unicom_coupon_sdk.cli.app import app
 
     missing = str(tmp_path / "none.toml")
     for language, word in (("zh", "处理办法"), ("en", "What to do")):

@@ -100,7 +100,11 @@ def act(client, sandbox, witness):
         witness.attempt(lambda c=coupon: client.bind(BindRequest(coupon=c.code, platform="wechatpay", holder=holder)))
     witness.attempt(
         lambda: client.bind(
-            BindRequest(coupon=batch.coupons[0].code, platform="wechatpay", holder=Holder(user=USER + "x", phone=PHONE[:-1] + "5"))
+            BindRequest(
+                coupon=batch.coupons[0].code,
+                platform="wechatpay",
+                holder=Holder(user=USER + "x", phone=PHONE[:-1] + "5"),
+            )
         )
     )
     order = Order(order_no="A1", amount_fen=1_000)

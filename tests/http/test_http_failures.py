@@ -100,7 +100,8 @@ def test_a_line_that_breaks_after_the_request_is_no_answer(send, answer, method)
 
     with peer(script) as server, pytest.raises(PlatformUnknown) as failure:
         send(call_to(server.port, method=method))
-    assert (failure.value.code, failure.value.details["reason"]) == ("platform.no_answer", "closed")
+    assert failure.value.code == "platform.no_answer"
+    assert failure.value.details["reason"] in {"closed", "malformed"}
     assert failure.value.outcome is Effected.UNKNOWN
     if method == "POST":
         assert len(server.requests) == 1

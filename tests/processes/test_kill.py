@@ -76,7 +76,9 @@ def test_fifty_kills_lose_nothing_and_double_nothing(shop, tmp_path):
             for key, redemption_id, _ in answers
             if not key.startswith("back-")
         }
-        reversed_ = {redemption_id for key, redemption_id, state in answers if key.startswith("back-") and state == "done"}
+        reversed_ = {
+            redemption_id for key, redemption_id, state in answers if key.startswith("back-") and state == "done"
+        }
         for key, redemption_id, state in answers:
             if not key.startswith("back-") and state == "done":
                 expected = {OperationState.DONE, OperationState.REVERSED}

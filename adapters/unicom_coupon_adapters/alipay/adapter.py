@@ -33,7 +33,7 @@ from unicom_coupon_adapters.alipay.requests import Call
 from unicom_coupon_adapters.alipay.settings import AlipaySettings, CodeMode, Family
 from unicom_coupon_sdk.crypto.providers import Keys
 from unicom_coupon_sdk.domain.code import CouponCode
-from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
+from unicom_coupon_sdk.domain.events import Acknowledgement, NewsKind, VerifiedEvent
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
 from unicom_coupon_sdk.domain.verification import LoginProof, Method, PhoneProof, ScanProof, Testimony
 from unicom_coupon_sdk.errors import (
@@ -271,13 +271,11 @@ class AlipayAdapter(BaseAdapter):
         """The news in ``body``, verified over the received bytes; the headers carry nothing that is signed."""
         return (yield from notifications.parse(body, gateway=self.gateway, settings=self.settings))
 
-    def acknowledge(self, error: CouponError | None = None) -> Acknowledgement:
-        """``success``, or ``fail`` to have it sent again."""
+    def acknowledge(self, error: CouponError | None = None, *, event: VerifiedEvent | None = None) -> Acknowledgement:
+        """``success``, or ``fail`` to have it sent again; the gateway's self-check (ECHO) wants XML instead."""
+        if error is None and event is not None and event.kind is NewsKind.ECHO:
+            return notifications.acknowledge_check(self.gateway)
         return notifications.acknowledge(error)
-
-    def acknowledge_check(self) -> Acknowledgement:
-        """The answer to an event of kind ECHO (``alipay.service.check``), which wants XML instead of ``success``."""
-        return notifications.acknowledge_check(self.gateway)
 
     def diagnose(self) -> Flow[tuple[Finding, ...]]:
         """Keys, certificates, clock, permissions and one signed round trip. Changes nothing."""

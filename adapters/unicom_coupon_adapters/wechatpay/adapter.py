@@ -98,7 +98,7 @@ class WechatPayAdapter(BaseAdapter):
         yield from self.gateway.verify(headers, content)
         return notifications.event_of(*notifications.open_resource(content, credentials=self.gateway.credentials))
 
-    def acknowledge(self, error: CouponError | None = None) -> Acknowledgement:
+    def acknowledge(self, error: CouponError | None = None, *, event: VerifiedEvent | None = None) -> Acknowledgement:
         """204, or a refusal that makes the platform send the callback again."""
         return notifications.acknowledgement(error)
 

@@ -116,7 +116,8 @@ class Testimony:
 
     ``user`` is the platform's name for them and ``phone`` their number; the guard compares either with the coupon's
     holder. ``terminal_no`` is a terminal that vouches. ``in_redemption`` says that the platform itself checks the
-    proof as part of the redemption (a bank's one-time code), so that nothing can be known before.
+    proof as part of the redemption (a bank's one-time code), so that nothing can be known before. ``tier`` is their
+    level there, for limits that differ by level; without one every level's limit holds, so the lowest decides.
     """
 
     method: Method
@@ -124,6 +125,7 @@ class Testimony:
     phone: PhoneNumber | None = None
     terminal_no: str | None = None
     in_redemption: bool = False
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +136,5 @@ class VerifiedHolder:
     method: Method
     verified_at: datetime
     device_index: str | None = None
+    tier: str | None = None
     challenge: Challenge | None = None

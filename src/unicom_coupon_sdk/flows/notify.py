@@ -46,7 +46,7 @@ def notify(platform: str, headers: Headers, body: bytes, *, setting: Setting) ->
             yield from _look_again(event.operation_no, setting=setting)
         # Recorded last: a crash before this makes the platform's repeat do the work again, which changes nothing.
         yield from Transact(setting.ledger.receive(event, now=now))
-    return Notice(event=event, is_repeat=is_repeat, acknowledgement=adapter.acknowledge())
+    return Notice(event=event, is_repeat=is_repeat, acknowledgement=adapter.acknowledge(event=event))
 
 
 def _deliver(event: VerifiedEvent, *, setting: Setting) -> Flow[None]:

@@ -80,6 +80,7 @@ class Guard:
             merchant_id=merchant_id,
             terminal_no=request.order.terminal_no,
             device_index=verified.device_index,
+            tier=verified.tier,
             value_fen=value_fen,
         )
         return Admission(
@@ -111,6 +112,7 @@ class Guard:
         challenge = yield from self._challenge_of(proof, presented=presented, platform=platform)
         if isinstance(proof, ScanProof) and proof.token.is_ours:
             yield from self._check_scan(proof, presented)
+            tier = None
         else:
             adapter.profile.require(Capability.VERIFY)
             testimony = yield from adapter.verify(
@@ -124,6 +126,7 @@ class Guard:
                 )
             )
             self._match(testimony, presented=presented, proof=proof)
+            tier = testimony.tier
         now = yield from Now()
         device = proof.device_fingerprint if isinstance(proof, LoginProof | BiometricProof) else None
         return VerifiedHolder(
@@ -131,6 +134,7 @@ class Guard:
             method=Method(proof.method),
             verified_at=now,
             device_index=self._cipher.index(device.reveal(), context="device").hex() if device else None,
+            tier=tier,
             challenge=challenge,
         )
 
@@ -189,6 +193,7 @@ class _Spending:
     merchant_id: str
     terminal_no: str | None
     device_index: str | None
+    tier: str | None
     value_fen: int
 
     def index_of(self, subject: Subject) -> str | None:
@@ -204,7 +209,7 @@ def _consumptions(profile: PlatformProfile, spending: _Spending, *, at: datetime
     found = []
     for limit in profile.limits_on(business_date(at)):
         index = spending.index_of(limit.subject)
-        if index is None:
+        if index is None or (limit.tier is not None and spending.tier not in (None, limit.tier)):
             continue
         if limit.window is Window.ONCE:
             if limit.max_fen is not None and spending.value_fen > limit.max_fen:

@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 from unicom_coupon_sdk.domain.state import CouponState, OperationState
 
-HISTORY = ("0001",)
+HISTORY = ("0001", "0002")
 """Every migration, oldest first."""
 
 REVISION = HISTORY[-1]
@@ -353,3 +353,14 @@ nonce = Table(
     PrimaryKeyConstraint("platform", "nonce"),
     sqlite_with_rowid=False,
 )
+
+note = Table(
+    "note",
+    metadata,
+    Column("platform", _NAME, nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("platform", "name"),
+    sqlite_with_rowid=False,
+)
+"""What adapters remember between calls; read and written by ``platform.notebook``."""

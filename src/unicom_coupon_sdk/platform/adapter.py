@@ -139,8 +139,8 @@ class PlatformAdapter(Protocol):
     def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
         """News whose signature was checked over the received bytes. Raises ``ForgedMessage``."""
 
-    def acknowledge(self, error: CouponError | None = None) -> Acknowledgement:
-        """The answer that the platform wants: accepted, or with ``error``, to be sent again."""
+    def acknowledge(self, error: CouponError | None = None, *, event: VerifiedEvent | None = None) -> Acknowledgement:
+        """The answer that the platform wants: ``event`` accepted, or with ``error``, to be sent again."""
 
     def diagnose(self) -> Flow[tuple[Finding, ...]]:
         """The platform's integration checklist, item by item. Changes nothing."""
@@ -194,7 +194,7 @@ class BaseAdapter:
         """Not offered."""
         raise self._refuse("notify")
 
-    def acknowledge(self, error: CouponError | None = None) -> Acknowledgement:
+    def acknowledge(self, error: CouponError | None = None, *, event: VerifiedEvent | None = None) -> Acknowledgement:
         """Not offered."""
         raise self._refuse("notify")
 

@@ -1,10 +1,11 @@
 """HTTP for flows: the only file that knows an HTTP library.
 
-Blocking calls go through ``httpx.Client``. Asyncio calls go through aiohttp, whose connections carry several times
-more calls than ``httpx.AsyncClient``'s pool; a client object of the caller's own, ``httpx.Client`` or
-``httpx.AsyncClient``, takes the place of either. Whatever is below, a call is sent at most once: there are no
-redirects, no cookies, no proxies from the environment, and no library re-sends on a broken keep-alive connection
-behind the flow's back.
+Blocking calls go through ``httpx.Client``. Asyncio calls go over connections of our own (``lines.py``), since
+``httpx.AsyncClient``'s pool takes many times as long as the call; a client object of the caller's, ``httpx.Client``
+or ``httpx.AsyncClient``, takes the place of either. Whatever is below, a call is sent at most once: there are no
+redirects, no cookies, no proxies from the environment, and nothing re-sends on a broken keep-alive connection behind
+the flow's back. (A client of the caller's that runs on aiohttp does re-send a GET so, never a POST; aiohttp offers no
+way to ask it not to.)
 
 A TLS context costs 18 ms to make, so one is shared by all; connections are kept for each process, and each event loop.
 """
@@ -12,13 +13,12 @@ A TLS context costs 18 ms to make, so one is shared by all; connections are kept
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import ssl
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -28,6 +28,7 @@ from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
 from unicom_coupon_sdk.platform.effects import HttpCall
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, TransportRules
 from unicom_coupon_sdk.runtime import forks
+from unicom_coupon_sdk.runtime.lines import IDLE_S, MOST_LINES, Connections
 from unicom_coupon_sdk.runtime.transport import (
     WHOLE_ANSWER,
     AsyncTransport,
@@ -39,7 +40,6 @@ from unicom_coupon_sdk.runtime.transport import (
 )
 
 if TYPE_CHECKING:
-    import aiohttp
     import httpx
 
 __all__ = [
@@ -52,10 +52,7 @@ __all__ = [
     "tls_context",
 ]
 
-_CONNECTIONS = 256
 _IDLE_CONNECTIONS = 64
-_IDLE_S = 20.0
-_PIECEMEAL = 1 << 20
 
 
 @lru_cache(maxsize=1)
@@ -157,16 +154,16 @@ class BlockingHttp:
                     verify=self._tls or tls_context(),
                     trust_env=False,
                     limits=httpx.Limits(
-                        max_connections=_CONNECTIONS,
+                        max_connections=MOST_LINES,
                         max_keepalive_connections=_IDLE_CONNECTIONS,
-                        keepalive_expiry=_IDLE_S,
+                        keepalive_expiry=IDLE_S,
                     ),
                 )
             return self._own
 
 
 class AsyncHttp:
-    """Performs ``HttpCall`` on asyncio: by aiohttp, or by a ``client`` of the caller's own.
+    """Performs ``HttpCall`` on asyncio: over connections of our own, or by a ``client`` of the caller's.
 
     Usable from several event loops and after a fork: each loop has its own connections, made at its first call and
     closed when the loop shuts down or ``close`` is called on it. The caller's client is neither closed nor shared
@@ -176,8 +173,8 @@ class AsyncHttp:
     def __init__(self, client: httpx.AsyncClient | None = None, *, tls: ssl.SSLContext | None = None) -> None:
         self._given = client
         self._tls = None if tls is None else tls_context(tls)
-        self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
-        self._of_parents: list[_Session] = []
+        self._sessions: dict[asyncio.AbstractEventLoop, Connections] = {}
+        self._of_parents: list[Connections] = []
         forks.watch(self)
 
     async def send(self, call: HttpCall) -> HttpAnswer:
@@ -202,11 +199,11 @@ class AsyncHttp:
         self._of_parents.extend(self._sessions.values())
         self._sessions = {}
 
-    async def _connected(self) -> _Session:
+    async def _connected(self) -> Connections:
         loop = asyncio.get_running_loop()
         for other in [known for known in self._sessions if known.is_closed()]:
             del self._sessions[other]
-        session = self._sessions[loop] = _Session(self._tls or tls_context())
+        session = self._sessions[loop] = Connections(self._tls or tls_context())
         await session.open()
         return session
 
@@ -233,93 +230,6 @@ def _is_httpx(http: object, kind: str) -> bool:
     # Whoever has such a client has imported httpx; whoever has not need not wait for it now.
     httpx = sys.modules.get("httpx")
     return httpx is not None and isinstance(http, getattr(httpx, kind))
-
-
-class _Session:
-    """One event loop's connections, by aiohttp."""
-
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        import aiohttp
-
-        self._closes_with_loop = self._until_closed()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, limit=_CONNECTIONS, keepalive_timeout=_IDLE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-            middlewares=(_never_again,),
-        )
-
-    async def open(self) -> None:
-        """Tie these connections to the running loop.
-
-        A started asynchronous generator is closed when its loop shuts down (``asyncio.run`` does so): the one hook
-        that a loop offers, so a caller who forgets to close leaves no open sockets behind.
-        """
-        await anext(self._closes_with_loop)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._closes_with_loop.aclose()
-
-    async def _until_closed(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await self._session.close()
-
-    async def send(self, call: HttpCall, headers: Headers) -> HttpAnswer:
-        """One exchange."""
-        import aiohttp
-        from yarl import URL
-
-        request, rules = call.request, call.rules
-        url = URL(request.url, encoded=True)
-        if url.raw_path_qs != request.target:  # yarl spells this URL anew
-            raise ValidationError("transport.malformed", field="url")
-        try:
-            async with self._session.request(
-                request.method,
-                url,
-                headers=headers,
-                data=_aiohttp_body(request.content),
-                allow_redirects=False,
-                timeout=_aiohttp_timeout(rules.connect_timeout_s, rules.read_timeout_s),
-            ) as response:
-                _check_length(response.headers.get("Content-Length"), call=call)
-                content = bytearray()
-                async for chunk in response.content.iter_any():
-                    content += chunk
-                    _check_growth(len(content), call=call)
-        except _Broken:
-            raise no_answer("closed", host=request.host) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            _raise_aiohttp(error, host=request.host)
-        return whole_answer(response.status, _as_text(response.raw_headers), bytes(content), call=call)
-
-
-def _aiohttp_body(content: bytes) -> bytes | io.BytesIO | None:
-    # Larger ones aiohttp wants as a file, so that it can send them piece by piece between other tasks.
-    return io.BytesIO(content) if len(content) > _PIECEMEAL else content or None
-
-
-class _Broken(Exception):
-    """A connection broke after the request may have been sent."""
-
-
-async def _never_again(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
-    # aiohttp sends GET, PUT, DELETE and others again when a reused connection breaks. It knows that by the exception's
-    # type; another type keeps the decision with the flow, which may have to draw a new timestamp and signature.
-    import aiohttp
-
-    try:
-        response: aiohttp.ClientResponse = await handler(request)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-        raise _Broken from None
-    return response
 
 
 async def _by_httpx(client: httpx.AsyncClient, call: HttpCall, headers: Headers) -> HttpAnswer:
@@ -446,18 +356,6 @@ def _as_text(raw: Any) -> Headers:
 
 def _whole_s(rules: TransportRules) -> float:
     return 2 * rules.connect_timeout_s + WHOLE_ANSWER * rules.read_timeout_s
-
-
-@lru_cache(maxsize=64)
-def _aiohttp_timeout(connect_s: float, read_s: float) -> aiohttp.ClientTimeout:
-    import aiohttp
-
-    return aiohttp.ClientTimeout(
-        total=2 * connect_s + WHOLE_ANSWER * read_s,
-        connect=connect_s + read_s,  # with the wait for a free connection, which no one has used yet
-        sock_connect=connect_s,
-        sock_read=read_s,
-    )
 
 
 _is_unlogged: ContextVar[bool] = ContextVar("unicom_coupon_unlogged", default=False)

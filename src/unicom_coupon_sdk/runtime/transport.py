@@ -12,7 +12,7 @@ import re
 import zlib
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from unicom_coupon_sdk.errors import ConfigurationError, PlatformUnavailable, PlatformUnknown, ValidationError
@@ -23,12 +23,26 @@ WHOLE_ANSWER = 4
 """The whole exchange may take this many times ``read_timeout_s``, however steadily the peer dribbles."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_METHOD = re.compile(r"[A-Z]{1,16}")
-_URL = re.compile(r"https?://[\x21\x22\x24-\x7e]+")  # printable, no space, no fragment
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_URL = re.compile(r"(https?://[^/?#\x00-\x20\x7f-\U0010ffff]+)[\x21\x22\x24-\x7e]*")  # printable, no space, no fragment
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "expect"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+class Origin(NamedTuple):
+    """Where connections lead: scheme, host name or address in lower case, and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def shown(self) -> str:
+        """As in a ``Host`` header: without the scheme's own port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 class BlockingTransport(Protocol):
@@ -66,6 +80,7 @@ class Inline:
         self._transport.close()
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether ``host`` (a name or an address, no port) is this machine's own."""
     if host == "localhost":
@@ -93,13 +108,15 @@ def complete_headers(call: HttpCall) -> Headers:
     ``ValidationError`` (``transport.malformed``) for what would not arrive as it stands. Nothing was sent then.
     """
     request = call.request
-    if _URL.fullmatch(request.url) is None or request.url.endswith("?"):  # an empty query would get lost
-        raise ValidationError("transport.malformed", field="url")
-    if _METHOD.fullmatch(request.method) is None:
+    origin = origin_of(request.url)
+    if request.method not in _METHODS:
         raise ValidationError("transport.malformed", field="method")
-    host = _checked_host(request.url.partition("?")[0], call.rules.allowed_hosts)
+    if origin.host not in call.rules.allowed_hosts:
+        raise ConfigurationError("transport.host", host=origin.host)
+    if origin.scheme == "http" and not is_loopback(origin.host):
+        raise ConfigurationError("transport.plain_http", host=origin.host)
     length = str(len(request.content))
-    first, last = host, length if request.content or request.method in _WITH_BODY else None
+    first, last = origin.shown, length if request.content or request.method in _WITH_BODY else None
     given: list[tuple[str, str]] = []
     for name, value in request.headers:
         special = _special(name)
@@ -125,21 +142,24 @@ def _special(name: str) -> str:
     return name.lower() if name.lower() in _FRAMING else ""
 
 
-@lru_cache(maxsize=1024)
-def _checked_host(url: str, allowed: frozenset[str]) -> str:
+def origin_of(url: str) -> Origin:
+    """Scheme, host and port of ``url``. Raises ``ValidationError`` (``transport.malformed``)."""
+    parts = _URL.fullmatch(url)
+    if parts is None or url.endswith("?"):  # an empty query would get lost
+        raise ValidationError("transport.malformed", field="url")
+    return _origin(parts[1])
+
+
+@lru_cache(maxsize=256)
+def _origin(base: str) -> Origin:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(base)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         raise ValidationError("transport.malformed", field="url") from None
     if not host or parts.username is not None or parts.password is not None:
         raise ValidationError("transport.malformed", field="url")
-    if host not in allowed:
-        raise ConfigurationError("transport.host", host=host)
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError("transport.plain_http", host=host)
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port is None or port == _DEFAULT_PORTS[parts.scheme] else f"{shown}:{port}"
+    return Origin(parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port)
 
 
 def whole_answer(status: int, headers: Headers, content: bytes, *, call: HttpCall) -> HttpAnswer:

@@ -48,7 +48,8 @@ class Received:
 class Store(Protocol):
     """The emulator's documents, by kind and key; values are JSON. Reads see the writes of the same request.
 
-    Documents of kind ``keys`` outlive ``POST /reset``, as credentials do. Kinds that begin with ``frame.`` are the frame's.
+    Documents of kind ``keys`` outlive ``POST /reset``, as credentials do. Kinds beginning with ``frame.`` are the
+    frame's.
     """
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:

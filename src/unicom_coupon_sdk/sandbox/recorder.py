@@ -1,7 +1,8 @@
 """Recorded exchanges: every request to a platform and what went back, byte for byte.
 
-A record is appended to a segment file before the answer goes out, so it survives the process like the state does. Segments are cut at a fixed size and the oldest is deleted, so the disk use is bounded; memory keeps
-only where each record lies. Without a folder (in process) the records stay in memory, the latest ten thousand.
+A record is appended to a segment file before the answer goes out, so it survives the process like the state does.
+Segments are cut at a fixed size and the oldest is deleted, so the disk use is bounded; memory keeps only where each
+record lies. Without a folder (in process) the records stay in memory, the latest ten thousand.
 """
 
 from __future__ import annotations

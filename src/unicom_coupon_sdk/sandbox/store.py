@@ -162,7 +162,7 @@ class DocumentStore:
         self._depth += 1
 
     def leave(self, *, is_failed: bool, is_gathered: bool) -> None:
-        """End what ``enter`` began: the outermost commits, or leaves that to ``flush``, or undoes all when it failed."""
+        """End what ``enter`` began: the outermost commits, or leaves that to ``flush``, or undoes what failed."""
         try:
             if self._depth == 1 and self._undo:
                 try:
@@ -193,6 +193,8 @@ class DocumentStore:
             self._position = position
 
     def _commit(self) -> None:
+        if self._database is None:
+            self._changed.clear()
         if self._database is None or not self._changed:
             return
         execute = self._database.execute

@@ -174,7 +174,7 @@ def test_success_is_seven_bytes_and_an_error_asks_for_another_delivery():
 def test_the_gateway_check_is_an_echo_and_is_answered_with_signed_xml():
     fields = {"service": "alipay.service.check", "sign_type": "RSA2", "charset": "GBK", "biz_content": "<X/>"}
     assert parse(body_of(fields, rule="V2")).kind is NewsKind.ECHO
-    answer = adapter().acknowledge_check().content.decode("gbk")
+    answer = adapter().acknowledge(event=parse(body_of(fields, rule="V2"))).content.decode("gbk")
     inside = answer.partition("<response>")[2].partition("</response>")[0]
     check_app_signature(inside, answer.partition("<sign>")[2].partition("</sign>")[0])
     key = "".join(KEYS["app_public_pem"].split("\n")[1:-2])

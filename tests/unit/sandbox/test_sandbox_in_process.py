@@ -14,6 +14,7 @@ import pytest
 from tests.unit.sandbox.conftest import EMULATORS
 from tests.unit.sandbox.tokenpay import sign
 
+from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
 from unicom_coupon_sdk.errors import ConfigurationError, Effected, PlatformUnavailable, PlatformUnknown, ValidationError
 from unicom_coupon_sdk.platform.effects import HttpCall
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest, TransportRules
@@ -190,3 +191,25 @@ print(*sorted(heavy))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (0, "\n")
+
+
+def test_listen_serves_the_same_over_sockets(tmp_path: Path) -> None:
+    with Sandbox.listen(dir=tmp_path, emulators=EMULATORS) as server:
+        assert server.file == tmp_path / "sandbox.json"
+        assert server.control.issue_coupons("tokenpay", face_fen=1)
+        before = server.control.now()
+        assert server.control.advance(3600) - before >= timedelta(hours=1)
+
+
+def test_the_fixtures_bring_an_empty_sandbox_and_its_clients(
+    coupon_sandbox: Sandbox, coupon_client: CouponClient, async_coupon_client: AsyncCouponClient
+) -> None:
+    assert coupon_sandbox.control.requests() == []
+    assert coupon_client.diagnose("wechatpay")
+    assert asyncio.run(async_coupon_client.diagnose("wechatpay"))
+    assert coupon_sandbox.control.requests(platform="wechatpay")
+
+
+def test_the_next_test_finds_nothing_of_it(coupon_sandbox: Sandbox) -> None:
+    assert coupon_sandbox.control.requests() == []
+    assert coupon_sandbox.control.notifications() == []

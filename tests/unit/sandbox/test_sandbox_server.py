@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from tests.unit.sandbox.conftest import EMULATORS, Served
@@ -31,9 +32,10 @@ def talk(
     largest_body: int = 1000,
     request_s: float = 60.0,
     idle_s: float = 60.0,
+    settle: Callable[[], None] = lambda: None,
 ) -> None:
     async def run() -> None:
-        listener = HttpListener(handler, largest_body=largest_body, request_s=request_s, idle_s=idle_s)
+        listener = HttpListener(handler, largest_body=largest_body, request_s=request_s, idle_s=idle_s, settle=settle)
         port = await listener.start("127.0.0.1", 0)
         try:
             async with asyncio.timeout(10):
@@ -69,7 +71,7 @@ def closing(request: bytes) -> bytes:
 
 
 def test_pipelined_requests_are_answered_in_their_order() -> None:
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(50))
         answer = await exchange(port, requests + closing(GET))
         assert [int(part.split(b" ")[0]) for part in answer.split(b"X-LINE: GET /")[1:-1]] == list(range(50))
@@ -78,7 +80,7 @@ def test_pipelined_requests_are_answered_in_their_order() -> None:
 
 
 def test_a_request_that_comes_byte_by_byte_is_read() -> None:
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         async with peer(port) as (reader, writer):
             for byte in b"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc":
                 writer.write(bytes([byte]))
@@ -89,7 +91,7 @@ def test_a_request_that_comes_byte_by_byte_is_read() -> None:
 
 
 def test_a_chunked_body_arrives_whole() -> None:
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         head = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
         assert (await exchange(port, head + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")).endswith(b"\r\n\r\nabcde")
 
@@ -104,14 +106,14 @@ def test_a_chunked_body_arrives_whole() -> None:
     ],
 )
 def test_a_body_over_the_limit_is_refused(data: bytes) -> None:
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         assert (await exchange(port, data)).startswith(b"HTTP/1.1 413 ")
 
     talk(work)
 
 
 def test_a_large_refused_body_still_hears_why() -> None:
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         data = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n" + b"x" * 4_000_000
         assert (await exchange(port, data)).startswith(b"HTTP/1.1 413 ")
 
@@ -130,7 +132,7 @@ def test_a_large_refused_body_still_hears_why() -> None:
     ],
 )
 def test_what_is_no_http_is_refused_and_the_line_closed(data: bytes) -> None:
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         answer = await exchange(port, data)
         assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 "))
         assert b"Connection: close" in answer
@@ -142,7 +144,7 @@ def test_head_has_the_length_and_no_body() -> None:
     def handler(received: Received, line: str) -> Reply:
         return Reply(HttpAnswer(200, (("Content-Length", "5"),), b"hello"))
 
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         answer = await exchange(port, closing(GET.replace(b"GET", b"HEAD")))
         assert b"Content-Length: 5" in answer
         assert answer.endswith(b"\r\n\r\n")
@@ -151,7 +153,7 @@ def test_head_has_the_length_and_no_body() -> None:
 
 
 def test_a_client_that_asks_first_is_told_to_go_on() -> None:
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
         async with peer(port) as (reader, writer):
             writer.write(head)
@@ -166,7 +168,7 @@ def test_a_client_that_asks_first_is_told_to_go_on() -> None:
 
 
 def test_an_old_client_is_answered_and_closed() -> None:
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         assert (await exchange(port, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
 
     talk(work)
@@ -179,7 +181,7 @@ def test_a_client_that_closed_its_sending_side_still_gets_its_late_answer() -> N
         await has_left.wait()
         return Reply(HttpAnswer(200, (("Content-Length", "4"),), b"late"))
 
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         async with peer(port) as (reader, writer):
             writer.write(GET)
             writer.write_eof()
@@ -209,7 +211,7 @@ def test_a_peer_that_never_reads_does_not_fill_the_memory() -> None:
         served += 1
         return Reply(HttpAnswer(200, (("Content-Length", "1000000"),), b"x" * 1_000_000))
 
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         async with peer(port) as (_reader, writer):
             writer.write(GET * 500)
             before = -1
@@ -225,7 +227,7 @@ def test_a_peer_that_never_reads_does_not_fill_the_memory() -> None:
 def test_more_connections_than_allowed_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 1)
 
-    async def work(port: int, _: HttpListener) -> None:
+    async def work(port: int, _listener: HttpListener) -> None:
         async with peer(port) as (_reader, first):
             first.write(b"GET")
             await first.drain()
@@ -244,6 +246,56 @@ def test_a_handler_that_fails_closes_the_line_and_nothing_more() -> None:
                 assert await exchange(port, GET) == b""
 
     talk(work, handler=lambda received, line: fail())
+
+
+def test_answers_that_cannot_be_made_durable_are_not_sent() -> None:
+    is_full = True
+
+    def settle() -> None:
+        if is_full:
+            raise OSError
+
+    async def work(port: int, _listener: HttpListener) -> None:
+        nonlocal is_full
+        with suppress(ConnectionResetError):
+            assert await exchange(port, GET) == b""
+        is_full = False
+        assert (await exchange(port, closing(GET))).startswith(b"HTTP/1.1 200 ")
+
+    talk(work, settle=settle)
+
+
+def test_answers_that_are_ready_together_are_made_durable_together() -> None:
+    settled = 0
+
+    def settle() -> None:
+        nonlocal settled
+        settled += 1
+
+    async def work(port: int, _listener: HttpListener) -> None:
+        async with AsyncExitStack() as stack:
+            peers = [await stack.enter_async_context(peer(port)) for _ in range(20)]
+            for _, writer in peers:
+                writer.write(GET)
+            for reader, _ in peers:
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        assert settled < 20
+
+    talk(work, settle=settle)
+
+
+def test_a_full_disk_closes_the_line_and_undoes_the_use(tmp_path: Path) -> None:
+    with SandboxServer(tmp_path, emulators=EMULATORS) as server:
+        served = Served.of(server.credentials)
+        code = served.coupon()
+        database = server.service.world.stations["tokenpay"].store._database
+        assert database is not None
+        database.execute("PRAGMA query_only = ON")
+        with pytest.raises(OSError):  # noqa: PT011 - either way of closing is one
+            served.use(code)
+        database.execute("PRAGMA query_only = OFF")
+        assert served.told("GET", f"/coupons/tokenpay/{code}")["state"] == "SENT"
+        assert served.use(code).status == 200
 
 
 def test_header_names_go_out_as_they_are_spelled() -> None:

@@ -129,6 +129,52 @@ def test_a_commit_that_fails_is_undone_in_memory_too(tmp_path: Path, monkeypatch
     again.close()
 
 
+def test_what_is_gathered_is_read_at_once_and_durable_after_a_flush(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    store = DocumentStore(path)
+    with store.gathered():
+        store.put("k", "1", {"n": 1})
+    store.flush()
+    with store.gathered():
+        store.put("k", "2", {"n": 2})
+    assert [key for key, _ in store.all("k")] == ["1", "2"]
+    again = reopened(store, path)
+    assert [key for key, _ in again.all("k")] == ["1"]
+    again.close()
+
+
+def test_a_gathered_block_that_raises_undoes_only_itself(store: DocumentStore) -> None:
+    def fail() -> None:
+        with store.gathered():
+            store.put("k", "1", {"n": "wrong"})
+            store.put("k", "2", {})
+            raise RuntimeError
+
+    with store.gathered():
+        store.put("k", "1", {"n": 1})
+    with pytest.raises(RuntimeError):
+        fail()
+    store.flush()
+    assert store.all("k") == [("1", {"n": 1})]
+
+
+def test_a_flush_that_fails_undoes_all_that_was_gathered(tmp_path: Path) -> None:
+    store = DocumentStore(tmp_path / "state.sqlite")
+    store.put("k", "1", {"n": 1})
+    for number in (2, 3):
+        with store.gathered():
+            store.put("k", "1", {"n": number})
+            store.put("k", f"new{number}", {})
+    assert store._database is not None
+    store._database.execute("PRAGMA query_only = ON")
+    with pytest.raises(sqlite3.OperationalError):
+        store.flush()
+    store._database.execute("PRAGMA query_only = OFF")
+    assert store.all("k") == [("1", {"n": 1})]
+    store.flush()
+    store.close()
+
+
 def test_a_second_sandbox_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     first = DocumentStore(tmp_path / "state.sqlite")
     with pytest.raises(ConfigurationError) as error:

@@ -108,7 +108,9 @@ class World:
         sections = {}
         for name, kind in platforms.items():
             base_url = f"https://{name.replace('_', '-')}.invalid"
-            frame = SimulatedFrame(DocumentStore(), directory, self.schedule, self.random, self._news(name))
+            # Its own source: what an emulator draws (keys, at the first start) must not change the world.
+            drawn = random.Random(f"{seed}:{name}")  # noqa: S311
+            frame = SimulatedFrame(DocumentStore(), directory, self.schedule, drawn, self._news(name))
             emulator = kind(frame)
             emulator.credentials()
             sections[name] = dict(emulator.client_settings(base_url))

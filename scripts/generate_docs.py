@@ -13,9 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from pages import api, command, compliance, errors, platforms, settings, states  # noqa: E402
+from pages import api, command, compliance, errors, platforms, settings, states
 
-from unicom_coupon_sdk import texts  # noqa: E402
+from unicom_coupon_sdk import texts
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- Made by scripts/generate_docs.py. Change the code that it reads, not this page. -->\n\n"
@@ -45,9 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail when a page is out of date")
     check = parser.parse_args().check
-    stale = [
-        (path, text) for path, text in rendered() if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
+    stale = [(path, text) for path, text in rendered() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path, text in stale:
         sys.stdout.write(f"{'out of date' if check else 'written'}: {path.relative_to(ROOT)}\n")
         if not check:

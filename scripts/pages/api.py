@@ -115,7 +115,9 @@ def _fields(rows: list[tuple[str, str, str]]) -> Iterator[str]:
 def _signature(function: Any) -> str:
     signature = inspect.signature(function)
     kept = [p.replace(annotation=_bare(p.annotation)) for p in signature.parameters.values() if p.name != "self"]
-    return str(signature.replace(parameters=kept, return_annotation=_bare(signature.return_annotation))).replace("'", "")
+    return str(signature.replace(parameters=kept, return_annotation=_bare(signature.return_annotation))).replace(
+        "'", ""
+    )
 
 
 def _bare(annotation: Any) -> Any:

@@ -18,12 +18,24 @@ REGISTERED = (capabilities, demo, doctor, sandbox, verbs)
 
 EXIT_CODES = {
     ExitCode.OK: ("Done.", "成功。"),
-    ExitCode.BROKEN: ("An invariant does not hold, or a check of the doctor failed.", "不变量被破坏，或体检有不合格项。"),
+    ExitCode.BROKEN: (
+        "An invariant does not hold, or a check of the doctor failed.",
+        "不变量被破坏，或体检有不合格项。",
+    ),
     ExitCode.USAGE: ("The command line itself is wrong.", "命令行用法错误。"),
     ExitCode.CONFIGURATION: ("Settings, keys or certificates are wrong.", "配置、密钥或证书有误。"),
-    ExitCode.REFUSED: ("The request is wrong or the coupon cannot be used; nothing was done.", "请求有误或该券不可用；什么都没有发生。"),
-    ExitCode.PLATFORM: ("The platform refused or cannot be reached; nothing was done.", "平台拒绝或无法连接；什么都没有发生。"),
-    ExitCode.UNKNOWN: ("Not known whether it was done: keep the goods, run `recover`.", "结果未知：先不要放货，运行 `recover`。"),
+    ExitCode.REFUSED: (
+        "The request is wrong or the coupon cannot be used; nothing was done.",
+        "请求有误或该券不可用；什么都没有发生。",
+    ),
+    ExitCode.PLATFORM: (
+        "The platform refused or cannot be reached; nothing was done.",
+        "平台拒绝或无法连接；什么都没有发生。",
+    ),
+    ExitCode.UNKNOWN: (
+        "Not known whether it was done: keep the goods, run `recover`.",
+        "结果未知：先不要放货，运行 `recover`。",
+    ),
     ExitCode.FORGED: ("A message is not genuine.", "消息不真实（验签失败）。"),
     ExitCode.LEDGER: ("The ledger failed.", "账本读写失败。"),
 }
@@ -40,7 +52,8 @@ def page() -> Iterator[str]:
     )
     yield say("## Exit codes\n", "## 退出码\n")
     yield from table(
-        (say("Code", "退出码"), say("Meaning", "含义")), [(int(number), say(*words)) for number, words in EXIT_CODES.items()]
+        (say("Code", "退出码"), say("Meaning", "含义")),
+        [(int(number), say(*words)) for number, words in EXIT_CODES.items()],
     )
     yield from _commands(typer.main.get_command(app), "unicom-coupon")
 

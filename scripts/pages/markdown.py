@@ -38,7 +38,7 @@ def prose(docstring: str | None) -> str:
     """A docstring as Markdown: double backticks become single ones, indented blocks stay code."""
     text = inspect.cleandoc(docstring or "")
     text = re.sub(r"::\n", ":\n", text)
-    text = re.sub(r"^:\n", "", text, flags=re.M)
+    text = re.sub(r"^:\n", "", text, flags=re.MULTILINE)
     return text.replace("``", "`")
 
 

@@ -59,7 +59,7 @@ def page() -> Iterator[str]:
     )  # fmt: skip
     yield say("## How long an open operation stays open\n", "## 未决操作最长保留多久\n")
     yield say(
-        "`recover` believes a platform's \"not done\" only after the deadline for sending, the life of a signed request"
+        '`recover` believes a platform\'s "not done" only after the deadline for sending, the life of a signed request'
         " and 60 s for our own clocks. See [why](../why/unknown.md).\n",
         "平台答“未发生”时，`recover` 只有在发送期限、已签名请求的有效期以及 60 秒时钟余量都过去之后才会采信。原因见[未知也是一种结果](../why/unknown.md)。\n",
     )

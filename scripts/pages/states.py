@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 from pages.markdown import say, table
-from unicom_coupon_sdk.domain import state
 from unicom_coupon_sdk.domain.state import COUPON_MOVES, OPERATION_MOVES, CouponState, Moves, OperationState
 
 WIDTH, HEIGHT, GAP_X, GAP_Y = 132, 40, 88, 64
@@ -38,7 +37,9 @@ def page() -> Iterator[str]:
     )
 
 
-def _machine(title: str, moves: Moves[Any, Any], states: type[StrEnum], places: dict[Any, tuple[int, int]]) -> Iterator[str]:
+def _machine(
+    title: str, moves: Moves[Any, Any], states: type[StrEnum], places: dict[Any, tuple[int, int]]
+) -> Iterator[str]:
     assert set(places) == set(states), "a state has no place in the picture"
     yield f"## {title}\n"
     yield _picture(title, moves, places)

@@ -25,7 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FENCE = re.compile(r"^(?P<ticks>```)(?P<kind>\w*)[^\n]*\n(?P<text>.*?)^```$|^<!-- hidden\n(?P<hidden>.*?)^-->$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?P<ticks>```)(?P<kind>\w*)[^\n]*\n(?P<text>.*?)^```$|^<!-- hidden\n(?P<hidden>.*?)^-->$",
+    re.MULTILINE | re.DOTALL,
+)
 FILE_NAME = re.compile(r"# (?P<name>[\w/.-]+\.(?:py|toml|json))\n")
 KINDS = frozenset({"python", "console", "toml", "json", "sh", "text"})
 LONG = ("unicom-coupon demo",)

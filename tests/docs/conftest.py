@@ -25,7 +25,7 @@ def folder(server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     server.control.reset()
     server.control.clear_faults()
     settings = server.settings_file.read_text(encoding="utf-8")
-    settings = re.sub(r'^url = "sqlite:.*"$', f'url = "sqlite:///{tmp_path}/ledger.db"', settings, flags=re.M)
+    settings = re.sub(r'^url = "sqlite:.*"$', f'url = "sqlite:///{tmp_path}/ledger.db"', settings, flags=re.MULTILINE)
     (tmp_path / "unicom-coupon.toml").write_text(settings, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path

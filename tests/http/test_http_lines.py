@@ -35,7 +35,7 @@ async def until_busy(held, count):
 
 
 def test_calls_beyond_the_limit_wait_their_turn_in_order(monkeypatch):
-    monkeypatch.setattr(lines, "MOST_LINES", 2)
+    monkeypatch.setattr(lines, "MOST_LINES", 1)
     held, done = Held(), []
 
     async def one(http, port, number):
@@ -45,16 +45,16 @@ def test_calls_beyond_the_limit_wait_their_turn_in_order(monkeypatch):
     async def main(port):
         http = AsyncHttp()
         tasks = [asyncio.create_task(one(http, port, number)) for number in range(8)]
-        await until_busy(held, 2)
+        await until_busy(held, 1)
         held.open.set()
         await asyncio.gather(*tasks)
         await http.close()
 
     with peer(held) as server:
         asyncio.run(main(server.port))
-    assert server.connections == 2
-    assert sorted(done) == list(range(8))
-    assert [request[-1:] for request in server.requests[2:]] == [b"%d" % number for number in range(2, 8)]
+    assert server.connections == 1
+    assert done == list(range(8))
+    assert [request[-1:] for request in server.requests] == [b"%d" % number for number in range(8)]
 
 
 def test_a_call_that_gets_no_turn_in_time_was_not_sent(monkeypatch):
@@ -152,13 +152,35 @@ def test_a_refused_connection_leaves_its_place_to_the_next(monkeypatch):
     assert {type(failure) for failure in asyncio.run(main())} == {PlatformUnavailable}
 
 
-def test_a_line_that_was_idle_for_too_long_is_not_used_again(monkeypatch):
-    monkeypatch.setattr(lines, "IDLE_S", -1.0)
-
+def test_lines_that_were_idle_for_too_long_are_not_used_again():
     async def main(port):
         http = AsyncHttp()
-        for _ in range(3):
-            assert (await http.send(call_to(port))).status == 200
+        await asyncio.gather(*[http.send(call_to(port)) for _ in range(3)])
+        pool = next(iter(http._sessions.values()))._pools.copy().popitem()[1]
+        old = list(pool._idle)
+        for line in old:
+            line.idle_since -= lines.IDLE_S + 1
+        assert (await http.send(call_to(port))).status == 200
+        await asyncio.gather(*[line.lost for line in old])
+        assert pool._count == 1
+        await http.close()
+
+    with peer(answering(ok())) as server:
+        asyncio.run(main(server.port))
+    assert server.connections == 4
+
+
+def test_lines_that_were_idle_for_too_long_end_when_another_comes_to_rest():
+    async def main(port):
+        http = AsyncHttp()
+        await asyncio.gather(*[http.send(call_to(port)) for _ in range(3)])
+        pool = next(iter(http._sessions.values()))._pools.copy().popitem()[1]
+        first, second, last = pool._idle
+        first.idle_since -= lines.IDLE_S + 1
+        assert (await http.send(call_to(port))).status == 200
+        await first.lost
+        assert list(pool._idle) == [second, last]
+        assert pool._count == 2
         await http.close()
 
     with peer(answering(ok())) as server:

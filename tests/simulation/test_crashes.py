@@ -122,8 +122,8 @@ def recovering(world, platform):
 def querying(world, platform):
     run_until_sent(world, redeeming(world, platform)())
     world.schedule.now += timedelta(minutes=2)
-    with world.house.engine.begin() as connection:
-        held = world.ledger.redemption_of_key("simulated", "crash-redeem")(connection)
+    with world.connection.begin():
+        held = world.ledger.redemption_of_key("simulated", "crash-redeem")(world.connection)
     return lambda: query(held.redemption_id, setting=world.setting)
 
 
@@ -194,7 +194,7 @@ def host_of(world, dies_at=None):
     return DoomedHost(
         schedule=world.schedule,
         network=world.network,
-        engine=world.house.engine,
+        connection=world.connection,
         random=world.random,
         after_transact=world._check,
         dies_at=dies_at,
@@ -245,8 +245,8 @@ def carry_on(world, make, platform, *, dies_at=None):
     run(world, recover(setting=world.setting))
     _, answers = run(world, make())
     assert answers
-    with world.house.engine.begin() as connection:
-        kept = world.ledger.redemption_of_key("simulated", "crash-redeem")(connection)
+    with world.connection.begin():
+        kept = world.ledger.redemption_of_key("simulated", "crash-redeem")(world.connection)
     if kept is not None:
         world.known[kept.redemption_id] = kept
     world.settle()

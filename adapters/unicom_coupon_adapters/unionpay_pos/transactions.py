@@ -40,7 +40,9 @@ from unicom_coupon_sdk.errors import (
 )
 from unicom_coupon_sdk.platform.effects import Flow, Now
 
-_OPEN: Final = frozenset({State.SENT, State.LOST, State.ASKED, State.REVERSING, State.PARKED})
+_NOT_REVERSED: Final = frozenset({State.SENT, State.LOST, State.ASKED})
+_OPEN: Final = _NOT_REVERSED | {State.REVERSING, State.PARKED}
+_CLAIM_GOOD_FOR_S: Final = 30.0
 _REDEEM, _VOID, _RETURN = "redeem", "void", "return"
 
 
@@ -82,8 +84,13 @@ class Transactions:
         if begun is None:
             raise PlatformUnknown("unionpay_pos.sent_before", platform=PLATFORM)
         operation = begun.operation
+        message = self._message(operation, wish)
+        now = yield from Now()
+        if now > wish.deadline:  # writing the note took long: a paused machine, a busy database
+            yield from self._book.conclude(operation, State.UNSENT)
+            raise PlatformUnavailable("unionpay_pos.too_late", platform=PLATFORM)
         try:
-            answer = yield from self.line.exchange(self._message(operation, wish), keys=begun.keys)
+            answer = yield from self.line.exchange(message, keys=begun.keys)
         except PlatformUnavailable:  # the connection never stood
             yield from self._book.conclude(operation, State.UNSENT)
             raise
@@ -98,8 +105,8 @@ class Transactions:
         now = yield from Now()
         if answer.meaning is Meaning.DONE:
             told = _told(answer)
-            concluded = yield from self._book.conclude(operation, State.DONE, told=told, only_from=_OPEN)
-            if concluded is None:
+            concluded = yield from self._book.conclude(operation, State.DONE, told=told, only_from=_NOT_REVERSED)
+            if concluded is None:  # we slept so long that another process has begun to reverse it
                 raise PlatformUnknown("unionpay_pos.undecided", platform=PLATFORM, platform_code=answer.code)
             return _done(concluded, now=now)
         if answer.meaning is Meaning.SIGN_ON:
@@ -140,6 +147,9 @@ class Transactions:
             return
         first = self._rebuilt(operation)
         reason = Reason(operation.note.get("reason", Reason.NO_ANSWER.value))
+        now = yield from Now()
+        if now.timestamp() - operation.last_send > _CLAIM_GOOD_FOR_S:
+            return  # we slept: whoever comes next sends it, so that its time in the note stays true
         try:
             answer = yield from self.line.exchange(messages.reversal(first, reason=reason), keys=keys)
         except (PlatformError, ForgedMessage):

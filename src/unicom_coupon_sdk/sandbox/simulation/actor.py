@@ -24,7 +24,7 @@ from unicom_coupon_sdk.sandbox.simulation.network import Network
 from unicom_coupon_sdk.sandbox.simulation.schedule import Schedule
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Host:
 
     schedule: Schedule
     network: Network
-    engine: Engine
+    connection: Connection
     random: random.Random
     skew_s: float = 0.0
     crash: float = 0.0
@@ -86,8 +86,8 @@ class Host:
         match effect:
             case Transact(work=work):
                 try:
-                    with self.engine.begin() as connection:
-                        value = work(connection)
+                    with self.connection.begin():
+                        value = work(self.connection)
                 except CouponError as error:
                     self._resume(flow, _throwing(flow, error), done)
                 else:

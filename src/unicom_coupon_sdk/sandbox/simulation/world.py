@@ -126,7 +126,8 @@ class World:
         self._doze = self.random.choice((0.005, 0.005, 0.1))
         self._checked: tuple[int, int] | None = None
         self._codes: tuple[str, ...] = ()
-        self._driver: Any = self.house.engine.raw_connection().driver_connection
+        self.connection = self.house.engine.connect()
+        self._driver: Any = self.connection.connection.driver_connection
         _keys_in_use[:] = [self.house]
 
     def run(self) -> Told:
@@ -144,6 +145,7 @@ class World:
             self._drain()
             self.settle()
         finally:
+            self.connection.close()
             self.house.engine.dispose()
         return Told(seed=self.seed, steps=self._steps, requests=self.network.carried, **self.counts)
 
@@ -266,7 +268,7 @@ class World:
         return Host(
             schedule=self.schedule,
             network=self.network,
-            engine=self.house.engine,
+            connection=self.connection,
             random=self.random,
             skew_s=skew_s,
             crash=crash,
@@ -318,16 +320,16 @@ class World:
         if seen == self._checked:
             return
         self._checked = seen
-        with self.house.engine.begin() as connection:
-            check_ledger(self.ledger, connection)
+        with self.connection.begin():
+            check_ledger(self.ledger, self.connection)
             for emulator in self.emulators.values():
-                check_platform(self.ledger, connection, emulator=emulator, codes=self._codes)
+                check_platform(self.ledger, self.connection, emulator=emulator, codes=self._codes)
 
     def _check_agreement(self) -> None:
         """At rest: what is done here is used there, on the platform that carried it out."""
         for redemption_id in self.known:
-            with self.house.engine.begin() as connection:
-                held = self.ledger.held(redemption_id)(connection)
+            with self.connection.begin():
+                held = self.ledger.held(redemption_id)(self.connection)
             view = self.emulators[held.redemption.platform].view(held.code.reveal())
             used_by = [step.get("request_no") for step in (view or {}).get("history", []) if step["event"] == "use"]
             if held.redemption.state is OperationState.DONE and redemption_id not in used_by:

@@ -1,0 +1,183 @@
+"""The UnionPay POS adapter: the SDK's verbs over a terminal's line, or at the host's end of it.
+
+With ``role = "terminal"`` a redemption is a 0200 from one of the settings' terminals: the one that the order names, else
+the first. The POS network has no message to list or hand out a coupon, so ``issue``, ``bind`` and ``void`` (withdrawing
+an unused coupon) say nothing to anybody: whether a coupon may be used is the ledger's to say, and the host asks there.
+
+With ``role = "host"`` a terminal has already asked, over its MAC. Then the ledger's own record is the redemption, and
+there is nobody to tell but the terminal, whose answer ``UnionPayPosHost`` sends.
+
+A lost answer leaves a reversal that is owed. It goes out before the next transaction of that terminal, as terminals do;
+``recover`` may find out first, by the outcome query, that the redemption stands, and then it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from unicom_coupon_adapters.unionpay_pos.answers import PLATFORM
+from unicom_coupon_adapters.unionpay_pos.compliance import SHIM
+from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
+from unicom_coupon_adapters.unionpay_pos.doctor import diagnose
+from unicom_coupon_adapters.unionpay_pos.keys import MasterKey
+from unicom_coupon_adapters.unionpay_pos.line import Line
+from unicom_coupon_adapters.unionpay_pos.messages import Entry
+from unicom_coupon_adapters.unionpay_pos.profile import PROFILE
+from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings, load_master_keys
+from unicom_coupon_adapters.unionpay_pos.terminal import State, recorded
+from unicom_coupon_adapters.unionpay_pos.terminals import SecurityChip
+from unicom_coupon_adapters.unionpay_pos.transactions import Transactions, Wish
+from unicom_coupon_sdk.crypto.fields import FieldCipher
+from unicom_coupon_sdk.crypto.providers import Keys
+from unicom_coupon_sdk.domain.code import CouponCode
+from unicom_coupon_sdk.domain.order import Order
+from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
+from unicom_coupon_sdk.domain.times import BEIJING
+from unicom_coupon_sdk.domain.verification import Method, ScanProof, TerminalProof, Testimony
+from unicom_coupon_sdk.errors import ComplianceError, Effected, PlatformRefused, PlatformUnavailable, VerificationError
+from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, Finding, IssueOrder, VerifyOrder
+from unicom_coupon_sdk.platform.effects import Flow, Now
+
+
+class UnionPayPosAdapter(BaseAdapter):
+    """One merchant's terminals. Safe to share between threads and tasks; holds keys, and no state.
+
+    ``chip`` is the terminals' security chip, which seals the terminal information of 259号文 (field 59).
+    Raises ``ConfigurationError`` for a key that is missing or weak, and for terminals that are bound twice.
+    """
+
+    def __init__(self, settings: UnionPayPosSettings, keys: Keys, *, chip: SecurityChip | None = None) -> None:
+        self.settings = settings
+        self.profile = PROFILE
+        self.compliance = SHIM
+        self.register = settings.register(chip=chip)
+        self.terminals: Mapping[str, Transactions] = {
+            number: self._transactions(number, key, chip=chip) for number, key in load_master_keys(settings, keys).items()
+        }
+        self._first = next(iter(self.terminals))
+
+    def _transactions(self, number: str, key: bytes, *, chip: SecurityChip | None) -> Transactions:
+        master = MasterKey.load(key, field=f"terminals.{number}.tmk", cipher=self.settings.cipher)
+        line = Line(self.settings, terminal=self.settings.terminal(number, chip=chip), master=master)
+        # HKDF gives the terminal's book a key of its own; the TMK itself never encrypts anything but keys.
+        return Transactions(line, cipher=FieldCipher.derive(key.rjust(32, b"\0")))
+
+    def terminal(self, number: str | None) -> Transactions:
+        """The transactions of one terminal; of the first where none is named.
+
+        Raises ``ComplianceError`` (``unionpay_pos.terminal_unknown``): only registered terminals may send.
+        """
+        found = self.terminals.get(self._first if number is None else number)
+        if found is None:
+            raise ComplianceError("unionpay_pos.terminal_unknown", field="order.terminal_no", platform=PLATFORM)
+        return found
+
+    def issue(self, order: IssueOrder) -> Flow[Listing]:
+        """The listing. Nothing is sent: POS has no message for it, and the host asks the ledger."""
+        refs = {"merchant_no": self.settings.merchant_no}
+        return Listing(order.template.template_id, PLATFORM, refs)
+        yield
+
+    def bind(self, order: BindOrder) -> Flow[Binding]:
+        """The binding. Nothing is sent: a terminal sees a code, and the ledger knows whose it is."""
+        return Binding(
+            coupon_id=order.coupon_id,
+            platform=PLATFORM,
+            user=order.holder.user,
+            refs={"merchant_no": self.settings.merchant_no},
+        )
+        yield
+
+    def verify(self, order: VerifyOrder) -> Flow[Testimony]:
+        """The terminal that vouches. Raises ``VerificationError`` for a terminal that is not registered here.
+
+        A ``ScanProof`` comes here only when its token is not one of ours, and then it proves nothing.
+        """
+        proof = order.proof
+        if not isinstance(proof, TerminalProof):
+            raise VerificationError("unionpay_pos.proof", field="proof", platform=PLATFORM, method=proof.method)
+        try:
+            self.register.bound(proof.terminal_no, merchant=proof.merchant_no)
+        except ComplianceError as error:
+            raise VerificationError(error.code, field="proof", platform=PLATFORM) from None
+        return Testimony(method=Method.TERMINAL, terminal_no=proof.terminal_no)
+        yield
+
+    def redeem(self, held: HeldRedemption) -> Flow[Outcome]:
+        """Use the coupon, once by the redemption's id (tag 03)."""
+        redemption = held.redemption
+        now = yield from Now()
+        if self.settings.role == "host":
+            if now > redemption.deadline:
+                raise PlatformUnavailable("unionpay_pos.too_late", platform=PLATFORM)
+            return Outcome(effected=Effected.DONE, at=now, platform_no=redemption.redemption_id)
+        transactions = self.terminal(_registered(redemption.order, known=self.terminals))
+        wish = Wish(
+            operation_id=redemption.redemption_id,
+            kind="redeem",
+            code=held.code.reveal(),
+            amount_fen=redemption.value_fen,
+            deadline=redemption.deadline,
+            entry=Entry.SCANNED if isinstance(held.proof, ScanProof) else Entry.KEYED,
+            about=_about(redemption.order, at=f"{now.astimezone(BEIJING):%Y%m%d%H%M%S}"),
+        )
+        return (yield from transactions.carry_out(wish))
+
+    def query(self, held: HeldRedemption) -> Flow[Outcome]:
+        """Whether the coupon was used by this redemption and no other."""
+        return (yield from self._verdict(held.redemption.redemption_id))
+
+    def reverse(self, held: HeldReversal) -> Flow[Outcome]:
+        """Take the redemption back by a void, or by a return once its batch or clearing day is over."""
+        now = yield from Now()
+        reversal = held.reversal
+        if self.settings.role == "host":
+            return Outcome(effected=Effected.DONE, at=now, platform_no=reversal.reversal_id)
+        original = yield from recorded(held.redeemed.redemption.redemption_id)
+        if original is None or original.state is not State.DONE:
+            raise PlatformRefused("unionpay_pos.original_unnamed", platform=PLATFORM, field="redemption")
+        transactions = self.terminal(original.note["terminal"])
+        wish = yield from transactions.undoing(
+            reversal.reversal_id,
+            original=original,
+            code=held.redeemed.code.reveal(),
+            deadline=reversal.deadline,
+            now=now,
+        )
+        return (yield from transactions.carry_out(wish))
+
+    def query_reversal(self, held: HeldReversal) -> Flow[Outcome]:
+        """Whether the redemption was taken back by this reversal."""
+        return (yield from self._verdict(held.reversal.reversal_id))
+
+    def void(self, held: Binding, *, code: CouponCode, listing: Listing, void_no: str, reason: str) -> Flow[Outcome]:
+        """Withdraw an unused coupon. Nothing is sent: whoever presents it is refused by the ledger."""
+        now = yield from Now()
+        return Outcome(effected=Effected.DONE, at=now, platform_no=void_no)
+
+    def _verdict(self, operation_id: str) -> Flow[Outcome]:
+        operation = yield from recorded(operation_id)
+        if operation is None:  # never begun; or we are the host, and a terminal is answered only after the conclusion
+            error = PlatformRefused("unionpay_pos.never_sent", platform=PLATFORM)
+            return Outcome(effected=Effected.NOT_DONE, error=error)
+        transactions = self.terminals.get(operation.note["terminal"])
+        if transactions is None:
+            raise PlatformUnavailable("unionpay_pos.terminal_gone", platform=PLATFORM)
+        return (yield from transactions.verdict(operation_id))
+
+    def diagnose(self) -> Flow[tuple[Finding, ...]]:
+        """The integration checklist, item by item. Uses up one trace number for the echo; changes nothing else."""
+        return diagnose(self.settings, terminals=self.terminals)
+
+
+def _registered(order: Order, *, known: Mapping[str, Any]) -> str | None:
+    """The order's terminal. A shop may name tills in a way of its own; then the first terminal speaks for them."""
+    return order.terminal_no if order.terminal_no in known else None
+
+
+def _about(order: Order, *, at: str) -> dict[Tag, str]:
+    about = {Tag.ORDER_AMOUNT: f"{order.amount_fen:012d}", Tag.TERMINAL_TIME: at}
+    if len(order.order_no) <= 40:
+        about[Tag.ORDER_NO] = order.order_no
+    return about

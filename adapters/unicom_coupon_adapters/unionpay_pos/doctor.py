@@ -1,0 +1,91 @@
+"""The doctor: keys, sign-on, line, clock, and what the terminals still owe (sheet 13, 16)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from unicom_coupon_adapters.unionpay_pos.answers import Answer
+from unicom_coupon_adapters.unionpay_pos.profile import date_of
+from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings
+from unicom_coupon_adapters.unionpay_pos.transactions import Transactions
+from unicom_coupon_sdk.crypto.providers import FileKeys
+from unicom_coupon_sdk.domain.times import BEIJING
+from unicom_coupon_sdk.errors import CouponError, ValidationError
+from unicom_coupon_sdk.platform.adapter import CheckState, Finding
+from unicom_coupon_sdk.platform.effects import Flow, Now
+
+CLOCK_WARN_S: Final = 30
+CLOCK_FAIL_S: Final = 300
+"""A terminal sets its clock by the host; a gateway whose clock is this far off is broken."""
+
+
+def diagnose(settings: UnionPayPosSettings, *, terminals: Mapping[str, Transactions]) -> Flow[tuple[Finding, ...]]:
+    """The findings, in order. Nothing is raised: what fails is a finding with its error's code."""
+    findings = [
+        # Loading has refused weak and unreadable keys already; a bad one never gets here.
+        _finding("terminals", CheckState.OK, count=len(terminals)),
+        _key_files(settings),
+        _finding("channel", CheckState.OK if settings.tls else CheckState.WARN, mac=settings.mac.value),
+    ]
+    if settings.role == "host":
+        return (*findings, _finding("line", CheckState.SKIP, error="-"))
+    first = next(iter(terminals.values()))
+    try:
+        answer = yield from first.line.echo()
+    except CouponError as error:
+        return (*findings, _finding("line", CheckState.FAIL, error=error.code))
+    state = CheckState.OK if answer.code == "00" else CheckState.FAIL
+    findings.append(_finding("line", state, error=answer.code))
+    now = yield from Now()
+    findings.append(_clock(answer, now=now))
+    findings.append((yield from _sign_on(first, now=now)))
+    findings.append((yield from _owed(terminals, now=now)))
+    return tuple(findings)
+
+
+def _finding(item: str, state: CheckState, **details: object) -> Finding:
+    return Finding(f"unionpay_pos.check_{item}", state, details)
+
+
+def _key_files(settings: UnionPayPosSettings) -> Finding:
+    """Whether others on this machine may read a master key's file."""
+    references = [told.tmk for told in settings.terminals.values()]
+    paths = [ref.partition(":")[2] for ref in references if isinstance(ref, str) and ref.startswith("file:")]
+    exposed = sum(1 for path in paths if FileKeys.is_exposed(path))
+    state = CheckState.WARN if exposed else CheckState.OK
+    return _finding("key_files", state if paths else CheckState.SKIP, exposed=exposed)
+
+
+def _clock(answer: Answer, *, now: datetime) -> Finding:
+    """Our clock against fields 12 and 13 of the echo's answer."""
+    try:
+        day = date_of(answer.field(13) or "", near=now)
+        clock = datetime.strptime(answer.field(12) or "", "%H%M%S").time()  # noqa: DTZ007 - Beijing's time of day
+    except (ValidationError, ValueError):
+        return _finding("clock", CheckState.SKIP, skew_s="-")
+    theirs = datetime.combine(day, clock, tzinfo=BEIJING).astimezone(UTC)
+    skew_s = round((now - theirs).total_seconds())
+    state = CheckState.OK if abs(skew_s) < CLOCK_WARN_S else CheckState.WARN
+    return _finding("clock", CheckState.FAIL if abs(skew_s) >= CLOCK_FAIL_S else state, skew_s=skew_s)
+
+
+def _sign_on(transactions: Transactions, *, now: datetime) -> Flow[Finding]:
+    """Whether the terminal has working keys of today whose check values are right."""
+    number = transactions.line.terminal.number
+    keys = yield from transactions.line.book.keys(now=now)
+    if keys is None:
+        return _finding("sign_on", CheckState.SKIP, terminal=number, error="-")
+    try:
+        transactions.line.mac_key(keys)
+    except CouponError as error:
+        return _finding("sign_on", CheckState.FAIL, terminal=number, error=error.code)
+    return _finding("sign_on", CheckState.OK, terminal=number, error="-")
+
+
+def _owed(terminals: Mapping[str, Transactions], *, now: datetime) -> Flow[Finding]:
+    owed = 0
+    for transactions in terminals.values():
+        owed += len((yield from transactions.line.book.owed(now=now)))
+    return _finding("reversals", CheckState.WARN if owed else CheckState.OK, owed=owed)

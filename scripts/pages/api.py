@@ -22,7 +22,7 @@ ROOMS = {
     "domain.code": ("Codes", "券码"),
     "domain.token": ("Rotating tokens", "动态码"),
     "domain.order": ("Orders and holders", "订单与持券人"),
-    "domain.redemption": ("Redemptions and reversals", "核销与冲正"),
+    "domain.redemption": ("Redemptions and reversals", "核销与退券"),
     "domain.verification": ("Verification", "身份核验"),
     "domain.sensitive": ("Values that are masked", "脱敏类型"),
     "domain.state": ("States", "状态"),

@@ -34,7 +34,7 @@ def page() -> Iterator[str]:
             assert any((ROOT / source / module).exists() for source in SOURCES), module
         rows.append(
             (
-                cell(rule[texts.current_language()]), cell(rule["source"]), "<br>".join(map(code, rule["modules"])),
+                f'<div class="rule">{cell(rule[texts.current_language()])}</div>', cell(rule["source"]), "<br>".join(code(module, soft=True) for module in rule["modules"]),
                 "<br>".join(_test(name) for name in rule["tests"]),
             )
         )  # fmt: skip
@@ -49,7 +49,7 @@ def _test(name: str) -> str:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     assert function in found, f"{name} is no test"
-    return f"{code(function)}<br><small>{path}</small>"
+    return f"{code(function, soft=True)}<br><small>{path.replace('/', '/<wbr>')}</small>"
 
 
 def _platform(name: str) -> Iterator[str]:
@@ -57,8 +57,9 @@ def _platform(name: str) -> Iterator[str]:
     title = registry.load(name).profile.title.in_language(texts.current_language())
     yield f"## {title} {{ #{name} }}\n"
     yield say(
-        f"From `{name}/compliance.py`. A field that is not in the table can neither be sent nor kept nor logged.\n",
-        f"取自 `{name}/compliance.py`。不在表中的字段既不能发送，也不能保存，更不能写入日志。\n",
+        f"From `{name}/compliance.py`. A field that is not in the table can neither be sent nor kept nor logged."
+        " *Sheet* is our digest of the platform's public documents, by section.\n",
+        f"取自 `{name}/compliance.py`。不在表中的字段既不能发送，也不能保存，更不能写入日志。*sheet* 指我们按章节整理的该平台公开文档摘要。\n",
     )
     groups: dict[tuple[Any, ...], list[FieldRule]] = {}
     for rule in shim.rules.values():

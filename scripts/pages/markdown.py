@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +20,16 @@ def cell(value: object) -> str:
     return str(value).replace("|", "\\|").replace("<", "&lt;").replace("\n", "<br>")
 
 
-def code(value: object) -> str:
-    """``value`` as code in a table's cell."""
-    text = str(value).replace("|", "\\|")
-    return f"`{text}`" if text else ""
+def code(value: object, *, soft: bool = False) -> str:
+    """``value`` as code in a table's cell. ``soft``: a line may end after each ``_`` and ``/``."""
+    text = str(value)
+    if not (soft or "|" in text):
+        return f"`{text}`" if text else ""
+    # A pipe in backticks is written differently by every Markdown; as HTML it is the same for all.
+    text = html.escape(text, quote=False).replace("|", "&#124;")
+    if soft:
+        text = re.sub(r"([_/])", r"\1<wbr>", text)
+    return f"<code>{text}</code>"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from pages.markdown import say, table
 from unicom_coupon_sdk.domain.state import COUPON_MOVES, OPERATION_MOVES, CouponState, Moves, OperationState
 
-WIDTH, HEIGHT, GAP_X, GAP_Y = 132, 40, 88, 64
+WIDTH, HEIGHT, GAP_X, GAP_Y = 132, 40, 104, 68
 
 COUPON_PLACES = {
     CouponState.ISSUED: (0, 0), CouponState.AVAILABLE: (1, 0), CouponState.HELD: (2, 0), CouponState.REDEEMED: (3, 0),
@@ -28,12 +28,12 @@ def page() -> Iterator[str]:
     yield say("# States\n", "# 状态机\n")
     yield say(
         "A row moves only along these tables, by compare-and-set on its version. A test walks every move that is not in"
-        " them. An empty cell is a move that is refused.\n",
-        "账本中的每一行只能沿下表移动，并以版本号做比较并交换（compare-and-set）。测试会逐一尝试表外的移动。空格表示拒绝。\n",
+        " them. Every other move is refused.\n",
+        "账本中的每一行只能沿下表移动，并以版本号做比较并交换（compare-and-set）。表外的移动一律拒绝，测试会逐一尝试。\n",
     )
     yield from _machine(say("A coupon", "电子券"), COUPON_MOVES, CouponState, COUPON_PLACES)
     yield from _machine(
-        say("A redemption or a reversal", "核销与冲正"), OPERATION_MOVES, OperationState, OPERATION_PLACES
+        say("A redemption or a reversal", "核销与退券"), OPERATION_MOVES, OperationState, OPERATION_PLACES
     )
 
 
@@ -46,11 +46,14 @@ def _machine(
     yield ""
     named = _meanings(states)
     yield from table((say("State", "状态"), say("Meaning", "含义")), [(f"`{s.value}`", named[s.name]) for s in states])
-    used = sorted({move for _, move in moves.table}, key=list(type(next(iter(moves.table))[1])).index)
+    order = list(moves.table)
     rows = [
-        [f"`{s.value}`", *(f"`{after.value}`" if (after := moves.after(s, m)) else "" for m in used)] for s in states
+        (f"`{origin.value}`", f"`{move.value}`", f"`{moves.table[origin, move].value}`")
+        for state in states
+        for origin, move in order
+        if origin is state
     ]
-    yield from table((say("From", "起始状态"), *[f"`{move.value}`" for move in used]), rows)
+    yield from table((say("From", "起始状态"), say("Move", "移动"), say("To", "到达状态")), rows)
 
 
 ZH = {
@@ -58,11 +61,11 @@ ZH = {
     "bound to a holder, may be redeemed": "已绑定持券人，可核销",
     "a redemption is under way": "核销进行中",
     "spent": "已核销",
-    "a reversal is under way": "冲正进行中",
+    "a reversal is under way": "退券进行中",
     "its last day is over": "已过有效期",
     "withdrawn by the issuer": "已被发行方作废",
-    "of a redemption: its reversal is under way": "（核销）其冲正进行中",
-    "of a redemption: its reversal is done": "（核销）其冲正已完成",
+    "of a redemption: its reversal is under way": "（核销）其退券进行中",
+    "of a redemption: its reversal is done": "（核销）其退券已完成",
 }
 OF_OPERATIONS = {
     "HELD": ("written down; the platform may have been told", "已记账；平台可能已收到请求"),
@@ -80,7 +83,7 @@ def _meanings(states: type[StrEnum]) -> dict[str, str]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             comment = source.splitlines()[node.lineno - 1].partition("# ")[2]
             if comment:
-                found[node.targets[0].id] = say(comment, ZH[comment] if comment in ZH else comment)
+                found[node.targets[0].id] = say(comment, ZH.get(comment, comment))
     return found
 
 
@@ -131,10 +134,13 @@ def _arrow(origin: tuple[int, int], end: tuple[int, int], label: str, two_ways: 
         tx, ty, anchor = ax + 6, (ay + by) / 2 + 4, "start"
     else:
         down, right = y2 > y1, x2 > x1
-        ax, bx = x1 + WIDTH * (0.75 if right else 0.25) + shift, x2 + WIDTH * (0.25 if right else 0.75) + shift
+        beside = shift if down else -shift
+        ax, bx = x1 + WIDTH * (0.75 if right else 0.25) + beside, x2 + WIDTH * (0.25 if right else 0.75) + beside
         ay, by = (y1 + HEIGHT, y2) if down else (y1, y2 + HEIGHT)
-        near = 0.32 if down else 0.5
-        tx, ty, anchor = ax + (bx - ax) * near + 6, ay + (by - ay) * near + 4, "start"
+        near = 0.25
+        left = two_ways and not down
+        tx, ty = ax + (bx - ax) * near + (-8 if left else 8), ay + (by - ay) * near + 4
+        anchor = "end" if left else "start"
     return (
         f'<line x1="{ax}" y1="{ay}" x2="{bx}" y2="{by}" stroke="currentColor" marker-end="url(#tip)"/>'
         f'<text x="{tx}" y="{ty}" text-anchor="{anchor}" font-size="12" fill="currentColor">{label}</text>'

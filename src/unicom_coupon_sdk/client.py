@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from unicom_coupon_sdk.runtime.clock import Clock
     import httpx
 
+    from unicom_coupon_sdk.runtime.frames import AsyncFrameTransport, FrameTransport
     from unicom_coupon_sdk.runtime.transport import AsyncTransport, BlockingTransport
 
 
@@ -101,7 +102,8 @@ class House:
 class CouponClient:
     """The blocking client. Safe to share between threads.
 
-    ``transport`` may be an ``httpx.Client`` of yours, or anything with ``send(call)``; ``clock`` another clock.
+    ``transport`` may be an ``httpx.Client`` of yours, or anything with ``send(call)``; ``frames`` carries the frames of
+    platforms that speak them; ``clock`` is another clock.
     """
 
     def __init__(
@@ -110,13 +112,14 @@ class CouponClient:
         *,
         keys: Keys | None = None,
         transport: httpx.Client | BlockingTransport | None = None,
+        frames: FrameTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
         from unicom_coupon_sdk.runtime.blocking import BlockingRuntime
 
         self._house = House(settings, keys=keys)
         self._clock = clock or _clock(settings)
-        self._runtime = BlockingRuntime(engine=self._house.engine, http=transport, clock=self._clock)
+        self._runtime = BlockingRuntime(engine=self._house.engine, http=transport, frames=frames, clock=self._clock)
 
     @classmethod
     def from_config(cls, path: Path | str | None = None) -> Self:
@@ -223,13 +226,14 @@ class AsyncCouponClient:
         *,
         keys: Keys | None = None,
         transport: httpx.AsyncClient | AsyncTransport | None = None,
+        frames: AsyncFrameTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
         from unicom_coupon_sdk.runtime.asynchronous import AsyncRuntime
 
         self._house = House(settings, keys=keys)
         self._clock = clock or _clock(settings)
-        self._runtime = AsyncRuntime(engine=self._house.engine, http=transport, clock=self._clock)
+        self._runtime = AsyncRuntime(engine=self._house.engine, http=transport, frames=frames, clock=self._clock)
 
     @classmethod
     def from_config(cls, path: Path | str | None = None) -> Self:

@@ -25,6 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unicom_coupon_sdk import Settings
+from unicom_coupon_sdk.platform import registry
+
 FENCE = re.compile(
     r"^(?P<ticks>```)(?P<kind>\w*)[^\n]*\n(?P<text>.*?)^```$|^<!-- hidden\n(?P<hidden>.*?)^-->$",
     re.MULTILINE | re.DOTALL,
@@ -104,7 +107,11 @@ class Reader:
                 self._bash(block, command)
 
     def _toml(self, block: Block) -> None:
-        tomllib.loads(block.text)
+        data = tomllib.loads(block.text)
+        if "ledger" in data:
+            settings = Settings.parse(data)
+            for name, section in settings.platforms.items():
+                registry.load(name).settings.parse(section)
         if block.file_name is not None:
             self._write(block)
 

@@ -40,6 +40,17 @@ class AsyncFrameTransport(Protocol):
         """Send once and hand back the accepted frame; raise as ``FrameCall`` says."""
 
 
+class InlineFrames:
+    """A blocking frame transport that never waits (an emulator in this process) as an asyncio one."""
+
+    def __init__(self, frames: FrameTransport) -> None:
+        self._frames = frames
+
+    async def send(self, call: FrameCall) -> bytes:
+        """What the wrapped transport answers, at once."""
+        return self._frames.send(call)
+
+
 class BlockingFrames:
     """Frames over blocking sockets. Keeps nothing between calls, so threads and forks share it freely."""
 

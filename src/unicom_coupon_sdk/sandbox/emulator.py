@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
 
@@ -43,6 +43,30 @@ class Received:
     def query(self) -> str:
         """The raw query, without the question mark; empty if there is none."""
         return self.target.partition("?")[2]
+
+
+FRAME_METHOD: Final = "FRAME"
+"""The ``method`` of a received frame: a message of a platform that speaks frames over TCP, with no target or headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAnswer(HttpAnswer):
+    """A frame that goes back (``content``, without its length; status 0, no headers), and how it goes.
+
+    ``is_dropped`` closes the connection and ``is_silent`` leaves it open, both without an answer. ``ahead`` are frames
+    that go out in the same segment before it. ``pace_s`` is the wait between single bytes; 0 sends all at once.
+    """
+
+    delay_s: float = 0.0
+    pace_s: float = 0.0
+    is_dropped: bool = False
+    is_silent: bool = False
+    ahead: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, content: bytes) -> FrameAnswer:
+        """A plain answer."""
+        return cls(0, (), content)
 
 
 class Store(Protocol):
@@ -112,7 +136,11 @@ class Callback:
 
 
 class Emulator(Protocol):
-    """One platform. ``name`` is the platform's; each instance serves one HTTP listener."""
+    """One platform. ``name`` is the platform's; each instance serves one listener.
+
+    An emulator with a true attribute ``speaks_frames`` is given frames over TCP: ``answer`` and ``refuse`` get a
+    ``Received`` of method ``FRAME_METHOD`` and hand back a ``FrameAnswer``.
+    """
 
     name: str
 

@@ -14,13 +14,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from unicom_coupon_sdk.errors import ConfigurationError
-from unicom_coupon_sdk.platform.effects import HttpCall
+from unicom_coupon_sdk.platform.effects import FrameCall, HttpCall
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest
+from unicom_coupon_sdk.runtime.frames import InlineFrames
 from unicom_coupon_sdk.runtime.transport import Inline, complete_headers, no_answer, not_reached, whole_answer
 from unicom_coupon_sdk.sandbox import papers
 from unicom_coupon_sdk.sandbox.clock import SimulatedClock, real_now
 from unicom_coupon_sdk.sandbox.control import DrivenControl
-from unicom_coupon_sdk.sandbox.emulator import Emulator, Received
+from unicom_coupon_sdk.sandbox.emulator import FRAME_METHOD, Emulator, Received
 from unicom_coupon_sdk.sandbox.notifications import Attempt
 from unicom_coupon_sdk.sandbox.rounds import Round, drive
 from unicom_coupon_sdk.sandbox.world import SandboxWorld, base_url_of
@@ -73,7 +74,7 @@ class Sandbox:
         if station is None:
             raise ConfigurationError("sandbox.platform_absent", field="platform", platform=platform)
         with self.world.lock, station.store.transaction():
-            return {**papers.address_of(platform, base_url_of(platform)), **station.emulator.credentials()}
+            return papers.section_of(platform, self.world.base_url(platform), station.emulator.credentials())
 
     def settings(self) -> Settings:
         """Settings for a client of this sandbox, with every platform in it and one ledger for all its clients."""
@@ -87,7 +88,7 @@ class Sandbox:
                 "merchant": {"id": "sandbox"},
                 "ledger": ledger,
                 "platforms": {
-                    name: dict(station.emulator.client_settings(base_url_of(name)))
+                    name: dict(station.emulator.client_settings(self.world.base_url(name)))
                     for name, station in self.world.stations.items()
                 },
             }
@@ -97,13 +98,15 @@ class Sandbox:
         """A blocking client of this sandbox, on its clock. The caller closes it."""
         from unicom_coupon_sdk.client import CouponClient
 
-        return CouponClient(self.settings(), transport=self.transport(), clock=self.clock)
+        return CouponClient(self.settings(), transport=self.transport(), frames=self.frames(), clock=self.clock)
 
     def async_client(self) -> AsyncCouponClient:
         """An asyncio client of this sandbox, on its clock. The caller closes it."""
         from unicom_coupon_sdk.client import AsyncCouponClient
 
-        return AsyncCouponClient(self.settings(), transport=self.async_transport(), clock=self.clock)
+        return AsyncCouponClient(
+            self.settings(), transport=self.async_transport(), frames=self.async_frames(), clock=self.clock
+        )
 
     def transport(self) -> InProcessTransport:
         """What a blocking runtime sends with."""
@@ -112,6 +115,14 @@ class Sandbox:
     def async_transport(self) -> Inline:
         """What an asyncio runtime sends with."""
         return Inline(self.transport())
+
+    def frames(self) -> InProcessFrames:
+        """What a blocking runtime sends frames with."""
+        return InProcessFrames(self.world)
+
+    def async_frames(self) -> InlineFrames:
+        """What an asyncio runtime sends frames with."""
+        return InlineFrames(self.frames())
 
     def reset(self) -> None:
         """Empty state and a new ledger for the clients made from now on; the same credentials."""
@@ -173,3 +184,36 @@ class InProcessTransport:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+class InProcessFrames:
+    """Hands frames to the emulators of one world. Safe to share between threads."""
+
+    def __init__(self, world: SandboxWorld) -> None:
+        self._world = world
+
+    def send(self, call: FrameCall) -> bytes:
+        """The first answering frame that the call accepts.
+
+        Raises as over the network: ``PlatformUnavailable`` (``platform.not_reached``) when no platform of the sandbox
+        has this host, ``PlatformUnknown`` (``platform.no_answer``) when no accepted answer comes in time.
+        """
+        host = call.endpoint.host
+        station = self._world.station_of_host(host)
+        if station is None or not station.speaks_frames:
+            raise not_reached("connect", host=host)
+        base_url = self._world.base_url(station.platform)
+        reply = station.serve(Received(FRAME_METHOD, "", (), call.content, base_url), FRAME_METHOD)
+        waited_s = min(reply.delay_s, call.timeout_s)
+        if waited_s:
+            self._world.clock.shift(waited_s)
+        if reply.delay_s >= call.timeout_s:
+            raise no_answer("timeout", host=host)
+        if reply.answer is not None and not reply.is_half:
+            for frame in (*reply.ahead, reply.answer.content):
+                if call.accepts is None or call.accepts(frame):
+                    return frame
+        if reply.is_half or (reply.answer is None and not reply.is_silent):
+            raise no_answer("closed", host=host)
+        self._world.clock.shift(call.timeout_s - waited_s)
+        raise no_answer("timeout", host=host)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from unicom_coupon_sdk.sandbox.server import url_host
 
@@ -33,10 +34,22 @@ def offsets_of(platforms: list[str]) -> dict[str, int]:
 
 
 def address_of(platform: str, base_url: str) -> dict[str, Any]:
-    """The address keys of a platform's section that serves HTTP."""
+    """The address keys of a platform's section: a base URL, or host and port where it speaks frames (``tcp://``)."""
+    parts = urlsplit(base_url)
+    if parts.scheme == "tcp":
+        return {"host": parts.hostname, "port": parts.port}
     if platform in _GATEWAY_PATHS:
         return {"gateway_url": base_url + _GATEWAY_PATHS[platform]}
     return {"base_url": base_url}
+
+
+def section_of(platform: str, base_url: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """A platform's section of ``sandbox.json``: its address, its credentials, and the address with each terminal."""
+    address = address_of(platform, base_url)
+    section = address | dict(credentials)
+    if "terminals" in section:
+        section["terminals"] = [address | dict(terminal) for terminal in section["terminals"]]
+    return section
 
 
 def control_url(host: str, port: int) -> str:

@@ -42,11 +42,17 @@ _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back. Without an ``answer`` the connection is closed; ``is_half`` sends half the body, then closes."""
+    """What goes back. Without an ``answer`` the connection is closed; ``is_half`` sends half the body, then closes.
+
+    The rest is for frames alone, and as ``FrameAnswer`` says.
+    """
 
     answer: HttpAnswer | None
     delay_s: float = 0.0
     is_half: bool = False
+    is_silent: bool = False
+    pace_s: float = 0.0
+    ahead: tuple[bytes, ...] = ()
 
 
 Handler: TypeAlias = Callable[[Received, str], Reply | Awaitable[Reply]]
@@ -57,7 +63,9 @@ Refusal: TypeAlias = Callable[[int], HttpAnswer]
 
 
 class Listener(Protocol):
-    """One listening socket of the sandbox."""
+    """One listening socket of the sandbox. ``base_url`` says where, once it listens."""
+
+    base_url: str
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port. Raises ``ConfigurationError`` (``sandbox.port_in_use``)."""

@@ -21,6 +21,7 @@ from unicom_coupon_sdk.sandbox import papers
 from unicom_coupon_sdk.sandbox.control import Control, DrivenControl
 from unicom_coupon_sdk.sandbox.door import LARGEST_BODY, ControlDoor
 from unicom_coupon_sdk.sandbox.emulator import Emulator
+from unicom_coupon_sdk.sandbox.frame_server import FrameListener
 from unicom_coupon_sdk.sandbox.log import RequestLog
 from unicom_coupon_sdk.sandbox.postman import Postman
 from unicom_coupon_sdk.sandbox.rounds import Round
@@ -110,7 +111,7 @@ class SandboxService:
             control["token"] = self._token
         sections: dict[str, Any] = {"control": control}
         for name, station in self.world.stations.items():
-            sections[name] = papers.address_of(name, self.base_urls[name]) | dict(self._credentials(station))
+            sections[name] = papers.section_of(name, self.base_urls[name], self._credentials(station))
         return sections
 
     def write_papers(self) -> None:
@@ -131,8 +132,10 @@ class SandboxService:
         with self.world.lock, station.store.transaction():
             return station.emulator.credentials()
 
-    def _listener_of(self, station: Station) -> HttpListener:
-        """The listener for what the station's platform speaks. Platforms that speak frames get theirs here."""
+    def _listener_of(self, station: Station) -> Listener:
+        """The listener for what the station's platform speaks."""
+        if station.speaks_frames:
+            return FrameListener(station.serve)
         return HttpListener(station.handle, settle=self.world.flush)
 
     async def _listen(self, listener: Listener, *, offset: int) -> int:

@@ -59,9 +59,13 @@ class Stage:
         self._loop = asyncio.new_event_loop() if runtime == "asyncio" else None
         self._client: CouponClient | AsyncCouponClient
         if self._loop is None:
-            self._client = CouponClient(settings, transport=sandbox.transport(), clock=sandbox.clock)
+            self._client = CouponClient(
+                settings, transport=sandbox.transport(), frames=sandbox.frames(), clock=sandbox.clock
+            )
         else:
-            self._client = AsyncCouponClient(settings, transport=sandbox.async_transport(), clock=sandbox.clock)
+            self._client = AsyncCouponClient(
+                settings, transport=sandbox.async_transport(), frames=sandbox.async_frames(), clock=sandbox.clock
+            )
         self._wishes = 0
 
     def call(self, verb: str, *args: Any, **kwargs: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Final
 
 from unicom_coupon_sdk.platform.wire import HttpAnswer
 from unicom_coupon_sdk.sandbox.clock import SimulatedClock
-from unicom_coupon_sdk.sandbox.emulator import Emulator, Received
+from unicom_coupon_sdk.sandbox.emulator import FRAME_METHOD, Emulator, FrameAnswer, Received
 from unicom_coupon_sdk.sandbox.faults import (
     ATTEMPT_FAULTS,
     REQUEST_FAULTS,
@@ -33,7 +33,7 @@ from unicom_coupon_sdk.sandbox.store import DocumentStore
 
 _log = logging.getLogger(__name__)
 _ROUTE_WORD: Final = re.compile(r"[a-z][a-z._-]{0,40}|v[0-9]{1,2}|")
-_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", FRAME_METHOD})
 
 
 class Station:
@@ -101,7 +101,8 @@ class Station:
                     reply = self._reply(received, fault)
             except Exception as error:  # noqa: BLE001 - undone whole; the peer gets a plain failure, the log the place
                 _log.error("%s failed: %s at %s", self.platform, type(error).__name__, _place(error))
-                reply = Reply(self._finished(HttpAnswer(500, ())))
+                broken = None if received.method == FRAME_METHOD else self._finished(HttpAnswer(500, ()))
+                reply = Reply(broken)
             finally:
                 self.frame.serving = ""
             try:
@@ -112,10 +113,15 @@ class Station:
                 seq = self._record(received, request_line, reply)
         if self.log is not None:
             method = received.method if received.method in _METHODS else "?"
-            status = reply.answer.status if reply.answer else "dropped"
+            status = (reply.answer.status or "sent") if reply.answer else "dropped"
             taken_ms = (time.perf_counter() - started) * 1000
             self.log(f"{self.platform} #{seq} {method} {route_of(key)} {status} {taken_ms:.1f} ms")
         return reply
+
+    @property
+    def speaks_frames(self) -> bool:
+        """Whether the platform speaks frames over TCP, and not HTTP."""
+        return bool(getattr(self.emulator, "speaks_frames", False))
 
     def prepare(self, notification_id: str) -> Attempt | None:
         """The next delivery of a notification, signed now; ``None`` when nothing is to be delivered any more."""
@@ -166,16 +172,24 @@ class Station:
         if fault is not None and kind is FaultKind.ERROR:
             return Reply(self._finished(self.emulator.refuse(received, fault.code or "")))
         answer = self.emulator.answer(received)
+        if isinstance(answer, FrameAnswer) and (answer.is_dropped or answer.is_silent):
+            return Reply(None, is_silent=answer.is_silent)
         # A body that is empty cannot be cut; what the client sees then is an answer that never came.
         if kind is FaultKind.DROP_AFTER or (kind is FaultKind.HALF_BODY and not answer.content):
             return Reply(None)
         if fault is not None and fault.kind in SIGNATURE_FAULTS:
             answer = self.emulator.spoil(fault.kind.value, answer, probe=fault.probe)
         delay_s = fault.seconds if fault is not None and kind is FaultKind.DELAY else 0.0
-        return Reply(self._finished(answer), delay_s=delay_s, is_half=kind is FaultKind.HALF_BODY)
+        is_half = kind is FaultKind.HALF_BODY
+        if isinstance(answer, FrameAnswer):
+            delay_s = max(delay_s, answer.delay_s)
+            return Reply(answer, delay_s=delay_s, is_half=is_half, pace_s=answer.pace_s, ahead=answer.ahead)
+        return Reply(self._finished(answer), delay_s=delay_s, is_half=is_half)
 
     def _finished(self, answer: HttpAnswer) -> HttpAnswer:
-        """``answer`` with the length of its body, and a date when the emulator gave none."""
+        """``answer`` with the length of its body, and a date when the emulator gave none. Frames have neither."""
+        if isinstance(answer, FrameAnswer):
+            return answer
         named = {name.lower() for name, _ in answer.headers}
         headers = answer.headers
         if "date" not in named:
@@ -194,7 +208,7 @@ class Station:
                 request_line=request_line,
                 headers=received.headers,
                 content=received.content,
-                status=answer.status if answer else None,
+                status=(answer.status or None) if answer else None,
                 answer_headers=answer.headers if answer else (),
                 answer=content[: len(content) // 2] if reply.is_half else content,
             )

@@ -27,6 +27,10 @@ IN_PROCESS_DOMAIN: Final = "sandbox.invalid"
 """In process a platform's base URL is ``https://<platform>.sandbox.invalid``: a name that resolves nowhere."""
 
 
+FRAME_PORT: Final = 8583
+"""The port of a platform that speaks frames, in process: a number for settings that must have one."""
+
+
 class SandboxWorld:
     """All emulators of one sandbox.
 
@@ -81,6 +85,15 @@ class SandboxWorld:
         """The station that an in-process URL belongs to."""
         name, _, domain = (urlsplit(url).hostname or "").partition(".")
         return self.stations.get(name.replace("-", "_")) if domain == IN_PROCESS_DOMAIN else None
+
+    def station_of_host(self, host: str) -> Station | None:
+        """The station that an in-process host name belongs to."""
+        return self.station_of_url(f"tcp://{host}")
+
+    def base_url(self, platform: str) -> str:
+        """Where an in-process client finds a platform of this world."""
+        url = base_url_of(platform)
+        return f"tcp://{urlsplit(url).hostname}:{FRAME_PORT}" if self.stations[platform].speaks_frames else url
 
     def due(self, at: datetime | None = None) -> list[tuple[Station, str]]:
         """The notifications due at ``at`` (default: now) that nobody delivers at the moment."""

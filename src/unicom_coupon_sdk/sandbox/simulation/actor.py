@@ -12,6 +12,7 @@ from unicom_coupon_sdk.errors import CouponError
 from unicom_coupon_sdk.platform.effects import (
     Effect,
     Flow,
+    FrameCall,
     HttpCall,
     NewId,
     Now,
@@ -95,7 +96,7 @@ class Host:
                 self.after_transact()
             case Sleep(seconds=seconds):
                 self.schedule.put(seconds, lambda: self._advance(flow, _sending(flow, None), done))
-            case HttpCall():
+            case HttpCall() | FrameCall():
                 self.network.carry(
                     effect,
                     lambda reply: self._resume(

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from unicom_coupon_sdk.errors import CouponError, PlatformUnavailable, PlatformUnknown
-from unicom_coupon_sdk.platform.effects import HttpCall
+from unicom_coupon_sdk.platform.effects import FrameCall, HttpCall
 from unicom_coupon_sdk.platform.wire import HttpAnswer
-from unicom_coupon_sdk.sandbox.emulator import Emulator, Received
+from unicom_coupon_sdk.sandbox.emulator import FRAME_METHOD, Emulator, FrameAnswer, Received
 from unicom_coupon_sdk.sandbox.simulation.schedule import Schedule
 
 
@@ -49,8 +49,10 @@ WEATHERS: dict[str, dict[Fate, int]] = {
 
 TIMEOUT_S = 15.0
 LATEST_S = 900.0
+LATEST_FRAME_S = 150.0
+"""A frame lives in one connection. It cannot come later than connection, host and wait allow (sheet 1.3 of POS)."""
 
-Reply = Callable[[HttpAnswer | CouponError], None]
+Reply = Callable[[HttpAnswer | bytes | CouponError], None]
 
 
 @dataclass
@@ -66,9 +68,10 @@ class Network:
     arrived: int = 0
     after_arrival: Callable[[], None] = field(default=lambda: None)
 
-    def carry(self, call: HttpCall, reply: Reply) -> None:
+    def carry(self, call: HttpCall | FrameCall, reply: Reply) -> None:
         """Take ``call`` on its way; ``reply`` is called once, with an answer or with what a transport would raise."""
-        emulator = self.emulators[call.request.host]
+        emulator = self.emulators[call.request.host if isinstance(call, HttpCall) else call.endpoint.host]
+        latest_s = LATEST_S if isinstance(call, HttpCall) else LATEST_FRAME_S
         weights = WEATHERS[self.weather]
         fate = Fate.ARRIVES if self.calm else self.random.choices(list(weights), list(weights.values()))[0]
         self.carried += 1
@@ -78,7 +81,7 @@ class Network:
             self.schedule.put(go_s, lambda: reply(error))
             return
         if fate is Fate.LATE:
-            go_s = self.random.uniform(TIMEOUT_S, self.random.choice((60.0, 280.0, LATEST_S)))
+            go_s = self.random.uniform(TIMEOUT_S, self.random.choice((60.0, min(280.0, latest_s), latest_s)))
         heard = fate in (Fate.ARRIVES, Fate.DOUBLED, Fate.FORGED, Fate.REFUSED)
         if not heard:
             lost = PlatformUnknown("platform.no_answer", platform=emulator.name, reason="timeout")
@@ -86,17 +89,11 @@ class Network:
         if fate is not Fate.LOST:
             self.schedule.put(go_s, lambda: self._arrive(emulator, call, fate, reply if heard else None))
         if fate is Fate.DOUBLED:
-            again_s = self.random.uniform(go_s, LATEST_S)
+            again_s = self.random.uniform(go_s, latest_s)
             self.schedule.put(again_s, lambda: self._arrive(emulator, call, Fate.ARRIVES, None))
 
-    def _arrive(self, emulator: Emulator, call: HttpCall, fate: Fate, reply: Reply | None) -> None:
-        request = Received(
-            method=call.request.method,
-            target=call.request.target,
-            headers=call.request.headers,
-            content=call.request.content,
-            base_url=call.request.url.removesuffix(call.request.target),
-        )
+    def _arrive(self, emulator: Emulator, call: HttpCall | FrameCall, fate: Fate, reply: Reply | None) -> None:
+        request = _received(call)
         refused = fate is Fate.REFUSED
         answer = emulator.refuse(request, "SYSTEM_ERROR") if refused else emulator.answer(request)
         self.arrived += 1
@@ -106,5 +103,30 @@ class Network:
             answer = emulator.spoil(kind, answer, probe=self.random.random() < 0.3)
         if reply is not None:
             back_s = 0.0 if self.calm else self.random.uniform(0.01, 2)
-            told = answer
+            told = _told(call, answer, platform=emulator.name)
+            if isinstance(told, CouponError) and not self.calm:
+                back_s += TIMEOUT_S
             self.schedule.put(back_s, lambda: reply(told))
+
+
+def _received(call: HttpCall | FrameCall) -> Received:
+    if isinstance(call, FrameCall):
+        return Received(FRAME_METHOD, "", (), call.content)
+    request = call.request
+    return Received(
+        method=request.method,
+        target=request.target,
+        headers=request.headers,
+        content=request.content,
+        base_url=request.url.removesuffix(request.target),
+    )
+
+
+def _told(call: HttpCall | FrameCall, answer: HttpAnswer, *, platform: str) -> HttpAnswer | bytes | CouponError:
+    """What the caller hears: the answer, or for a frame that it does not accept, nothing."""
+    if isinstance(call, HttpCall):
+        return answer
+    gone = isinstance(answer, FrameAnswer) and (answer.is_dropped or answer.is_silent)
+    if gone or (call.accepts is not None and not call.accepts(answer.content)):
+        return PlatformUnknown("platform.no_answer", platform=platform, reason="timeout")
+    return answer.content

@@ -32,7 +32,7 @@ def page() -> Iterator[str]:
     )
     tree = inspect.cleandoc(errors.__doc__ or "").split("::\n")[1]
     block = "\n".join(line[4:] for line in tree.split("\n") if line.startswith("    "))
-    yield f"```text\n{block}\n```\n"
+    yield f"```text\n{block.replace('``', '')}\n```\n"
     rows = [
         (f"`{name}`", f"`{kind.outcome.value}`", say("yes", "是") if kind.retryable else say("no", "否"))
         for name, kind in vars(errors).items()

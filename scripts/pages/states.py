@@ -27,8 +27,8 @@ def page() -> Iterator[str]:
     """Both machines."""
     yield say("# States\n", "# 状态机\n")
     yield say(
-        "A row moves only along these tables, by compare-and-set on its version. A test walks every move that is not in"
-        " them. Every other move is refused.\n",
+        "A row moves only along these tables, by compare-and-set on its version. Every other"
+        " move is refused, and a test tries them all.\n",
         "账本中的每一行只能沿下表移动，并以版本号做比较并交换（compare-and-set）。表外的移动一律拒绝，测试会逐一尝试。\n",
     )
     yield from _machine(say("A coupon", "电子券"), COUPON_MOVES, CouponState, COUPON_PLACES)
@@ -137,7 +137,7 @@ def _arrow(origin: tuple[int, int], end: tuple[int, int], label: str, two_ways: 
         beside = shift if down else -shift
         ax, bx = x1 + WIDTH * (0.75 if right else 0.25) + beside, x2 + WIDTH * (0.25 if right else 0.75) + beside
         ay, by = (y1 + HEIGHT, y2) if down else (y1, y2 + HEIGHT)
-        near = 0.25
+        near = 0.25 if abs(origin[1] - end[1]) == 1 else (0.3 if down else 0.55)
         left = two_ways and not down
         tx, ty = ax + (bx - ax) * near + (-8 if left else 8), ay + (by - ay) * near + 4
         anchor = "end" if left else "start"

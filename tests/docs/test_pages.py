@@ -28,7 +28,7 @@ def runs(page):
     return pytest.param(page, marks=pytest.mark.slow if takes_long else (), id=name_of(page))
 
 
-@pytest.mark.parametrize("page", map(runs, WITH_BLOCKS))
+@pytest.mark.parametrize("page", [runs(page) for page in WITH_BLOCKS])
 def test_every_block_of_the_page_runs(page, till, folder):
     reader = Reader(page, folder=folder, names={"till": till})
     try:

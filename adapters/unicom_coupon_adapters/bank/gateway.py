@@ -39,7 +39,7 @@ class _Policy(RetryPolicy):
     __slots__ = ()
 
     def allows(self, error: PlatformError) -> bool:
-        return error.code not in {"platform.too_late", "bank.answer_forged"} and RetryPolicy.allows(self, error)
+        return error.code != "platform.too_late" and RetryPolicy.allows(self, error)
 
 
 PATIENT = _Policy(

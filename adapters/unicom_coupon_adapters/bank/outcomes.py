@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from unicom_coupon_adapters.bank.envelopes import Reply
+from unicom_coupon_adapters.bank.refusals import CODES
 from unicom_coupon_sdk.domain.redemption import Outcome
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.errors import Effected, PlatformRefused, PlatformUnknown
@@ -34,8 +35,6 @@ def outcome_of(reply: Reply, *, state_field: str, number: str, amount_fen: int) 
 
 def not_done(code: str) -> Outcome:
     """It did not happen, by the bank's own record."""
-    from unicom_coupon_adapters.bank.refusals import CODES
-
     ours = CODES.get(code, "bank.not_done")
     return Outcome(effected=Effected.NOT_DONE, error=PlatformRefused(ours, platform=PLATFORM, platform_code=code))
 

@@ -121,7 +121,7 @@ class TerminalBook:
     def __init__(self, number: str, *, merchant: str, first_batch: int = 1) -> None:
         self.number = number
         self._name = f"terminal/{merchant}/{number}"
-        self._first = {"trace": 0, "batch": first_batch, "keys": None, "open": []}
+        self._first: dict[str, Any] = {"trace": 0, "batch": first_batch, "keys": None, "open": []}
 
     def state(self) -> Transact[dict[str, Any]]:
         """The terminal's note."""

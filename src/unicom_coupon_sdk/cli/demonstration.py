@@ -193,10 +193,13 @@ class Demonstration:
             return None
         if redemption.redemption_id not in self._redeemed:
             self._redeemed[redemption.redemption_id] = redemption
-            if redemption.state is OperationState.UNKNOWN:
-                self.tally.unknown_at_first += 1
-                self.tally.count(redemption.platform, "unknown_at_first")
+            self._note_unknown(redemption.state, redemption.platform)
         return redemption
+
+    def _note_unknown(self, state: OperationState, platform: str) -> None:
+        if state is OperationState.UNKNOWN:
+            self.tally.unknown_at_first += 1
+            self.tally.count(platform, "unknown_at_first")
 
     async def _reverse(self) -> None:
         done = [r for r in self._redeemed.values() if r.state is OperationState.DONE]
@@ -206,7 +209,8 @@ class Demonstration:
                 idempotency_key=f"back-{redemption.redemption_id}", redemption_id=redemption.redemption_id
             )
             try:
-                await self._client.reverse(request)
+                reversal = await self._client.reverse(request)
+                self._note_unknown(reversal.state, redemption.platform)
             except CouponError:
                 self.tally.refused += 1
                 self.tally.count(redemption.platform, "refused")

@@ -66,6 +66,7 @@ class ChallengeOrder:
     order: Order
     nonce: bytes = field(repr=False)
     expires_at: datetime
+    value_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,9 +98,7 @@ def modify(call: Call) -> Reply:
         body = _merged(activity["body"], changed)
         told = checked(Fields(body))
         kept = {name: activity[name] for name in ("quantity", "code_mode", "voucher_type", "off_fen")}
-        _begin(
-            call.world, activity, "MODIFYING", {**told, **kept, "body": body}, message="modified", number=number
-        )
+        _begin(call.world, activity, "MODIFYING", {**told, **kept, "body": body}, message="modified", number=number)
         return {"activity_id": activity["activity_id"]}
 
     return once(call, act=act)

@@ -168,9 +168,7 @@ def _period(told: Fields, kind: str) -> dict[str, Any]:
         if not begin < end:
             raise told.refusal("valid_end_time", "应晚于开始时间")
         return {"type": kind, "begin": moment_text(begin), "end": moment_text(end)}
-    rounding = told.choice(
-        "valid_days_relative_type", "ROUND_FORWARD", "ROUND_BACKWARD", default="ROUND_FORWARD"
-    )
+    rounding = told.choice("valid_days_relative_type", "ROUND_FORWARD", "ROUND_BACKWARD", default="ROUND_FORWARD")
     return {
         "type": kind,
         "days": told.whole("valid_days_after_receive", least=1, most=3650),

@@ -74,7 +74,9 @@ def render(world: World, callback: Callback) -> tuple[str, Headers, bytes]:
             "version": "1.1",
         }
     sign = signature(signing_text(fields).encode(), key=world.keys.news_key())
-    body = "&".join(f"{name}={quote_plus(value)}" for name, value in {**fields, "sign_type": "RSA2", "sign": sign}.items())
+    body = "&".join(
+        f"{name}={quote_plus(value)}" for name, value in {**fields, "sign_type": "RSA2", "sign": sign}.items()
+    )
     headers = (
         ("User-Agent", "Mozilla/4.0"),
         ("Accept", "*/*"),

@@ -32,11 +32,30 @@ GATEWAY: Final = "/gateway.do"
 TOLERANCE: Final = timedelta(hours=24)
 CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gbk", "gb2312": "gbk", "gb18030": "gb18030"}
 _PUBLIC: Final = frozenset(
-    (
-        "app_id method format charset sign_type sign timestamp version notify_url return_url app_auth_token auth_token"
-        " biz_content encrypt_type app_cert_sn alipay_root_cert_sn target_app_id alipay_sdk prod_code terminal_type"
-        " terminal_info ws_service_url"
-    ).split()
+    {
+        "app_id",
+        "method",
+        "format",
+        "charset",
+        "sign_type",
+        "sign",
+        "timestamp",
+        "version",
+        "notify_url",
+        "return_url",
+        "app_auth_token",
+        "auth_token",
+        "biz_content",
+        "encrypt_type",
+        "app_cert_sn",
+        "alipay_root_cert_sn",
+        "target_app_id",
+        "alipay_sdk",
+        "prod_code",
+        "terminal_type",
+        "terminal_info",
+        "ws_service_url",
+    }
 )
 _ABSOLUTE: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _BOUNDARY: Final = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)

@@ -30,7 +30,7 @@ _LASTING: Final = timedelta(days=10 * 365)
 _PREFIX: Final = "alipay_"
 AUTHORITY: Final = "root_1"
 _ROOTS: Final = (AUTHORITY, "root_ec", "root_2")
-"""The bundle, in file order: the root that signs, one on an elliptic curve (which has no part in the number), another."""
+"""The bundle, in file order: the root that signs, one on an elliptic curve (no part of the number), another."""
 
 
 @dataclass(frozen=True)

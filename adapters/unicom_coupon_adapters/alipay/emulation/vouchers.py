@@ -64,7 +64,7 @@ def add(
     valid: tuple[datetime, datetime],
     number: str,
 ) -> Voucher:
-    """A new voucher in its holder's wallet; the holder's application is told. The caller has seen that the key is free."""
+    """A new voucher in its holder's wallet; the merchant is told. The caller has seen that the key is free."""
     activity_id = activity["activity_id"]
     key = f"{activity_id}|{code}"
     told = {
@@ -148,7 +148,7 @@ def expire_if_due(world: World, key: str) -> None:
     told = world.store.get("voucher", key)
     if told is None or told["status"] != "SENDED" or state_now(told, now=world.now()) != "EXPIRED":
         return
-    history = [*told["history"], {"at": told["valid_end_time"], "event": "expire"}]
+    history = [*told["history"], {"at": moment_of(told["valid_end_time"]).isoformat(), "event": "expire"}]
     world.store.put("voucher", key, told | {"status": "EXPIRED", "history": history})
     content = {
         "id": f"expired_{told['voucher_id']}",

@@ -30,6 +30,7 @@ from unicom_coupon_sdk.flows.recover import recover
 from unicom_coupon_sdk.flows.redeem import redeem
 from unicom_coupon_sdk.flows.reverse import reverse
 from unicom_coupon_sdk.platform import registry
+from unicom_coupon_sdk.platform.profile import Capability
 from unicom_coupon_sdk.sandbox.simulation import World
 from unicom_coupon_sdk.sandbox.simulation.actor import Host
 from unicom_coupon_sdk.sandbox.simulation.schedule import START
@@ -176,6 +177,15 @@ FLOWS = {
 }
 
 
+NEEDED = {"challenge": Capability.CHALLENGE, "notify": Capability.NOTIFY}
+"""Flows that a platform may lack."""
+
+
+def flows_of(platform):
+    offered = registry.load(platform).profile.capabilities
+    return [name for name in FLOWS if NEEDED.get(name, Capability.REDEEM) in offered]
+
+
 @functools.cache
 def directory():
     import tempfile
@@ -223,7 +233,7 @@ def cases():
     return [
         pytest.param(platform, name, moment, id=f"{platform}-{name}-{moment}")
         for platform in PLATFORMS
-        for name in FLOWS
+        for name in flows_of(platform)
         for moment in range(moments_of(name, platform))
     ]
 

@@ -70,7 +70,9 @@ def _private(settings: BankSettings, keys: Keys, chosen: Engine) -> Sm2PrivateKe
     if settings.merchant_public_key is not None:
         public = _public(settings.merchant_public_key, keys, "merchant_public_key", chosen)
     if len(material) == _HEX_DIGITS:
-        return Sm2PrivateKey.from_hex(material.decode("ascii", "replace"), field=field, public_key=public, engine=chosen)
+        return Sm2PrivateKey.from_hex(
+            material.decode("ascii", "replace"), field=field, public_key=public, engine=chosen
+        )
     return Sm2PrivateKey.from_pem(material, field=field, public_key=public, engine=chosen)
 
 

@@ -30,7 +30,11 @@ def diagnose(gateway: Gateway) -> Flow[tuple[Finding, ...]]:
     findings = [
         _finding("host", CheckState.OK if known else CheckState.WARN, host=settings.host),
         _finding("bank_keys", CheckState.OK, count=len(settings.bank_public_keys), bank=settings.bank),
-        _finding("header_digest", CheckState.OK if settings.header_digest == "md5" else CheckState.WARN, digest=settings.header_digest),
+        _finding(
+            "header_digest",
+            CheckState.OK if settings.header_digest == "md5" else CheckState.WARN,
+            digest=settings.header_digest,
+        ),
         _finding("notify_url", CheckState.OK if settings.notify_url else CheckState.SKIP),
         _key_files(gateway),
     ]

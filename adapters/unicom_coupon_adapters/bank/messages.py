@@ -18,7 +18,15 @@ from unicom_coupon_sdk.errors import ValidationError
 PLATFORM = "bank"
 _WHO = frozenset({"merId", "reqNo", "userId"})
 _PLACE = frozenset({"storeId", "termId"})
-_LENGTHS = {"couponCode": 20, "orderId": 32, "reqNo": 32, "smsToken": 32, "txnAmt": 13, "mchReserved": 128, "reason": 256}
+_LENGTHS = {
+    "couponCode": 20,
+    "orderId": 32,
+    "reqNo": 32,
+    "smsToken": 32,
+    "txnAmt": 13,
+    "mchReserved": 128,
+    "reason": 256,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,9 @@ class Api:
         SHIM.outgoing(given)
         for inner in secrets.values():
             SHIM.outgoing(inner)
-        return Call(self, given, {name: {key: v.reveal() for key, v in inner.items()} for name, inner in secrets.items()})
+        return Call(
+            self, given, {name: {key: v.reveal() for key, v in inner.items()} for name, inner in secrets.items()}
+        )
 
 
 def _plain(value: Any) -> Any:

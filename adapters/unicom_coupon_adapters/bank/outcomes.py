@@ -26,7 +26,10 @@ def outcome_of(reply: Reply, *, state_field: str, number: str, amount_fen: int) 
             raise PlatformUnknown("bank.answer_other", platform=PLATFORM, reason="orderId")
         refs = {name: value for name in _KEPT if (value := reply.text(name)) is not None}
         return Outcome(
-            effected=Effected.DONE, at=instant_or_none(reply.text("txnTime")), platform_no=reply.text("cmbOrderId"), refs=refs
+            effected=Effected.DONE,
+            at=instant_or_none(reply.text("txnTime")),
+            platform_no=reply.text("cmbOrderId"),
+            refs=refs,
         )
     if state in {"F", "R"}:
         return not_done(reply.text("errCode") or state)

@@ -36,7 +36,9 @@ class Payments:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    def qr_order(self, order_id: str, *, amount_fen: int, life_s: int = QR_LIFE_S, body: str | None = None) -> Flow[str]:
+    def qr_order(
+        self, order_id: str, *, amount_fen: int, life_s: int = QR_LIFE_S, body: str | None = None
+    ) -> Flow[str]:
         """The QR text of a new order. Without an answer take a new ``order_id`` (sheet §1.9); the life is always sent."""
         told = {
             **self._gateway.who,

@@ -33,7 +33,6 @@ PROFILE = PlatformProfile(
             Capability.REVERSE,
             Capability.VOID,
             Capability.NOTIFY,
-            Capability.FETCH_BILL,
         }
     ),
     methods=(Method.SMS,),

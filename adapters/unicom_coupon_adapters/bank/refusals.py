@@ -70,7 +70,11 @@ def refusal_of(reply: Reply, *, is_write: bool) -> PlatformError:
     """The error that a verified failure stands for. ``is_write``: whether "not known" must be asked about later."""
     code = reply.error_code or "UNDEFINED_PRAM"
     told: dict[str, Any] = {"platform": PLATFORM, "platform_code": code}
-    told |= {ours: int(str(reply.biz[theirs])) for theirs, ours in _NUMBERS.items() if str(reply.biz.get(theirs, "")).isdigit()}
+    told |= {
+        ours: int(str(reply.biz[theirs]))
+        for theirs, ours in _NUMBERS.items()
+        if str(reply.biz.get(theirs, "")).isdigit()
+    }
     if code in UNKNOWN:
         if is_write:
             return PlatformUnknown("bank.system_error", reason=code, **told)

@@ -95,7 +95,11 @@ class BankSettings(Value):
         parts = urlsplit(self.base_url)
         host = parts.hostname or ""
         is_local = host in _LOOPBACK
-        if parts.path.strip("/") or parts.query or (parts.scheme != "https" and not (parts.scheme == "http" and is_local)):
+        if (
+            parts.path.strip("/")
+            or parts.query
+            or (parts.scheme != "https" and not (parts.scheme == "http" and is_local))
+        ):
             raise _wrong("bank.base_url", field="base_url")
         known = any(host == domain or host.endswith(f".{domain}") for domain in BANK_DOMAINS)
         if not (known or is_local or host in self.domestic_hosts):

@@ -53,7 +53,8 @@ class UnionPayPosAdapter(BaseAdapter):
         self.compliance = SHIM
         self.register = settings.register(chip=chip)
         self.terminals: Mapping[str, Transactions] = {
-            number: self._transactions(number, key, chip=chip) for number, key in load_master_keys(settings, keys).items()
+            number: self._transactions(number, key, chip=chip)
+            for number, key in load_master_keys(settings, keys).items()
         }
         self._first = next(iter(self.terminals))
 

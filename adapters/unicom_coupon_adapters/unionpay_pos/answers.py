@@ -148,25 +148,25 @@ def read_answer(content: bytes, *, request: Message, key: MacKey | None) -> Answ
         frame = Frame.parse(content)
         message = unpack(frame.body)
     except FrameError as error:
-        raise _unusable("unreadable", reason=error.code, field=error.field) from None
+        raise _unusable("unionpay_pos.answer_unreadable", reason=error.code, field=error.field) from None
     if message.mti != request.answer_type():
-        raise _unusable("mismatch", reason="mti", field="mti")
+        raise _unusable("unionpay_pos.answer_mismatch", reason="mti", field="mti")
     for number in (11, 41):
         if message.fields.get(number) != request.fields.get(number):
-            raise _unusable("mismatch", reason="echo", field=str(number))
+            raise _unusable("unionpay_pos.answer_mismatch", reason="echo", field=str(number))
     for number in (3, 4):
         if message.fields.get(number, request.fields.get(number)) != request.fields.get(number):
-            raise _unusable("mismatch", reason="echo", field=str(number))
+            raise _unusable("unionpay_pos.answer_mismatch", reason="echo", field=str(number))
     code = message.fields.get(39)
     if message.mti == "0510":
         code = "00"  # a settlement answer has flags in field 48 instead
     if not isinstance(code, str) or len(code) != 2:
-        raise _unusable("unreadable", reason="code", field="39")
+        raise _unusable("unionpay_pos.answer_unreadable", reason="code", field="39")
     is_authentic = False
     if key is not None:
         is_authentic = _is_authentic(frame.body, key=key, must=code in SUCCESSES)
     if code in SUCCESSES and message.fields.get(42) != request.fields.get(42):
-        raise _unusable("mismatch", reason="echo", field="42")
+        raise _unusable("unionpay_pos.answer_mismatch", reason="echo", field="42")
     return Answer(message, code, frame.processing_requirement, is_authentic)
 
 
@@ -181,4 +181,4 @@ def _is_authentic(body: bytes, *, key: MacKey, must: bool) -> bool:
 
 
 def _unusable(fault: str, *, reason: str, field: str | None) -> PlatformUnknown:
-    return PlatformUnknown(f"unionpay_pos.answer_{fault}", platform=PLATFORM, reason=reason, field=field)
+    return PlatformUnknown(fault, platform=PLATFORM, reason=reason, field=field)

@@ -25,19 +25,19 @@ def diagnose(settings: UnionPayPosSettings, *, terminals: Mapping[str, Transacti
     """The findings, in order. Nothing is raised: what fails is a finding with its error's code."""
     findings = [
         # Loading has refused weak and unreadable keys already; a bad one never gets here.
-        _finding("terminals", CheckState.OK, count=len(terminals)),
+        _finding("unionpay_pos.check_terminals", CheckState.OK, count=len(terminals)),
         _key_files(settings),
-        _finding("channel", CheckState.OK if settings.tls else CheckState.WARN, mac=settings.mac.value),
+        _finding("unionpay_pos.check_channel", CheckState.OK if settings.tls else CheckState.WARN, mac=settings.mac.value),
     ]
     if settings.role == "host":
-        return (*findings, _finding("line", CheckState.SKIP, error="-"))
+        return (*findings, _finding("unionpay_pos.check_line", CheckState.SKIP, error="-"))
     first = next(iter(terminals.values()))
     try:
         answer = yield from first.line.echo()
     except CouponError as error:
-        return (*findings, _finding("line", CheckState.FAIL, error=error.code))
+        return (*findings, _finding("unionpay_pos.check_line", CheckState.FAIL, error=error.code))
     state = CheckState.OK if answer.code == "00" else CheckState.FAIL
-    findings.append(_finding("line", state, error=answer.code))
+    findings.append(_finding("unionpay_pos.check_line", state, error=answer.code))
     now = yield from Now()
     findings.append(_clock(answer, now=now))
     findings.append((yield from _sign_on(first, now=now)))
@@ -46,7 +46,7 @@ def diagnose(settings: UnionPayPosSettings, *, terminals: Mapping[str, Transacti
 
 
 def _finding(item: str, state: CheckState, **details: object) -> Finding:
-    return Finding(f"unionpay_pos.check_{item}", state, details)
+    return Finding(item, state, details)
 
 
 def _key_files(settings: UnionPayPosSettings) -> Finding:
@@ -55,7 +55,7 @@ def _key_files(settings: UnionPayPosSettings) -> Finding:
     paths = [ref.partition(":")[2] for ref in references if isinstance(ref, str) and ref.startswith("file:")]
     exposed = sum(1 for path in paths if FileKeys.is_exposed(path))
     state = CheckState.WARN if exposed else CheckState.OK
-    return _finding("key_files", state if paths else CheckState.SKIP, exposed=exposed)
+    return _finding("unionpay_pos.check_key_files", state if paths else CheckState.SKIP, exposed=exposed)
 
 
 def _clock(answer: Answer, *, now: datetime) -> Finding:
@@ -64,11 +64,11 @@ def _clock(answer: Answer, *, now: datetime) -> Finding:
         day = date_of(answer.field(13) or "", near=now)
         clock = datetime.strptime(answer.field(12) or "", "%H%M%S").time()  # noqa: DTZ007 - Beijing's time of day
     except (ValidationError, ValueError):
-        return _finding("clock", CheckState.SKIP, skew_s="-")
+        return _finding("unionpay_pos.check_clock", CheckState.SKIP, skew_s="-")
     theirs = datetime.combine(day, clock, tzinfo=BEIJING).astimezone(UTC)
     skew_s = round((now - theirs).total_seconds())
     state = CheckState.OK if abs(skew_s) < CLOCK_WARN_S else CheckState.WARN
-    return _finding("clock", CheckState.FAIL if abs(skew_s) >= CLOCK_FAIL_S else state, skew_s=skew_s)
+    return _finding("unionpay_pos.check_clock", CheckState.FAIL if abs(skew_s) >= CLOCK_FAIL_S else state, skew_s=skew_s)
 
 
 def _sign_on(transactions: Transactions, *, now: datetime) -> Flow[Finding]:
@@ -76,16 +76,16 @@ def _sign_on(transactions: Transactions, *, now: datetime) -> Flow[Finding]:
     number = transactions.line.terminal.number
     keys = yield from transactions.line.book.keys(now=now)
     if keys is None:
-        return _finding("sign_on", CheckState.SKIP, terminal=number, error="-")
+        return _finding("unionpay_pos.check_sign_on", CheckState.SKIP, terminal=number, error="-")
     try:
         transactions.line.mac_key(keys)
     except CouponError as error:
-        return _finding("sign_on", CheckState.FAIL, terminal=number, error=error.code)
-    return _finding("sign_on", CheckState.OK, terminal=number, error="-")
+        return _finding("unionpay_pos.check_sign_on", CheckState.FAIL, terminal=number, error=error.code)
+    return _finding("unionpay_pos.check_sign_on", CheckState.OK, terminal=number, error="-")
 
 
 def _owed(terminals: Mapping[str, Transactions], *, now: datetime) -> Flow[Finding]:
     owed = 0
     for transactions in terminals.values():
         owed += len((yield from transactions.line.book.owed(now=now)))
-    return _finding("reversals", CheckState.WARN if owed else CheckState.OK, owed=owed)
+    return _finding("unionpay_pos.check_reversals", CheckState.WARN if owed else CheckState.OK, owed=owed)

@@ -135,5 +135,3 @@ class Line:
         """Whether the line lives; the answer has the host's clock in fields 12 and 13."""
         sequence = yield from self.book.next_sequence()
         return (yield from self.exchange(messages.echo(self.terminal, sequence=sequence), keys=None))
-
-

@@ -197,8 +197,10 @@ class Transactions:
             return _not_done("unionpay_pos.reversed", code=answer.code)
         if answer.meaning is not Meaning.DONE:
             error = answer.error()
-            raise error if error.outcome is Effected.UNKNOWN else PlatformUnavailable(
-                "unionpay_pos.not_asked", platform=PLATFORM, platform_code=answer.code
+            raise (
+                error
+                if error.outcome is Effected.UNKNOWN
+                else PlatformUnavailable("unionpay_pos.not_asked", platform=PLATFORM, platform_code=answer.code)
             )
         stored = answer.block.get(Tag.ORIGINAL_RESPONSE, "")
         meaning = meaning_of(stored) if stored else Meaning.UNKNOWN
@@ -319,7 +321,9 @@ class Transactions:
     ) -> Flow[Wish]:
         """The transaction that takes ``original`` back: a void in its batch and clearing day, else a return."""
         terminal = yield from self._book.state()
-        is_same = original.note["batch"] == terminal["batch"] and original.text("clearing") == f"{clearing_date(now):%m%d}"
+        is_same = (
+            original.note["batch"] == terminal["batch"] and original.text("clearing") == f"{clearing_date(now):%m%d}"
+        )
         return Wish(
             operation_id=operation_id,
             kind=_VOID if is_same and original.note["terminal"] == self.line.terminal.number else _RETURN,

@@ -130,7 +130,11 @@ class Testimony:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedHolder:
-    """The guard's verdict that the coupon's holder is there. Made by the guard alone."""
+    """The guard's verdict that the coupon's holder is there. Made by the guard alone.
+
+    ``in_redemption``: the platform checks the proof itself, counts wrong ones, and lets a right one in once. The
+    challenge is then not spent here, so that a holder who mistyped a one-time code may type it again.
+    """
 
     coupon_id: str
     method: Method
@@ -138,3 +142,4 @@ class VerifiedHolder:
     device_index: str | None = None
     tier: str | None = None
     challenge: Challenge | None = None
+    in_redemption: bool = False

@@ -33,6 +33,7 @@ def challenge(request: ChallengeRequest, *, setting: Setting) -> Flow[Challenge]
     refusal = presented.coupon.refusal_at(now)
     if refusal is not None:
         raise refusal
+    value_fen = presented.coupon.template.value_at(request.order.amount_fen)
     order = ChallengeOrder(
         challenge_id=(yield from NewId()),
         method=request.method,
@@ -42,6 +43,7 @@ def challenge(request: ChallengeRequest, *, setting: Setting) -> Flow[Challenge]
         order=request.order,
         nonce=(yield from RandomBytes(16)),
         expires_at=now + timedelta(seconds=LIFETIME_S),
+        value_fen=value_fen,
     )
     instructions = yield from adapter.challenge(order)
     made = Challenge(

@@ -110,6 +110,7 @@ class Guard:
         if proof.method not in {method.value for method in adapter.profile.methods}:
             raise VerificationError("verification.method", field="proof", platform=platform, method=proof.method)
         challenge = yield from self._challenge_of(proof, presented=presented, platform=platform)
+        in_redemption = False
         if isinstance(proof, ScanProof) and proof.token.is_ours:
             yield from self._check_scan(proof, presented)
             tier = None
@@ -126,6 +127,7 @@ class Guard:
                 )
             )
             self._match(testimony, presented=presented, proof=proof)
+            in_redemption = testimony.in_redemption
             tier = testimony.tier
         now = yield from Now()
         device = proof.device_fingerprint if isinstance(proof, LoginProof | BiometricProof) else None
@@ -136,6 +138,7 @@ class Guard:
             device_index=self._cipher.index(device.reveal(), context="device").hex() if device else None,
             tier=tier,
             challenge=challenge,
+            in_redemption=in_redemption,
         )
 
     def _check_scan(self, proof: ScanProof, presented: Presented) -> Flow[None]:

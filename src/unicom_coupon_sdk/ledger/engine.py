@@ -153,4 +153,5 @@ def _leave_to_parent() -> None:
         engine.dispose(close=False)
 
 
-os.register_at_fork(after_in_child=_leave_to_parent)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -187,7 +187,7 @@ def hold(
     _, version = coupons.move(connection, coupon_id, state=row.state, version=row.version, by=CouponMove.HOLD)
     counters.take(connection, admission.consumptions)
     challenge_id = _challenge_id(admission)
-    if challenge_id is not None:
+    if challenge_id is not None and not admission.verified.in_redemption:
         challenges.spend(connection, challenge_id, now=now)
     _write_hold(connection, made.redemption, admission, order=order, digest=digest, challenge_id=challenge_id)
     counters.remember(connection, admission.consumptions, redemption_id=redemption_id)

@@ -56,7 +56,10 @@ class BindOrder:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeOrder:
-    """Ask the user to prove who they are, by ``method``, for this coupon and order."""
+    """Ask the user to prove who they are, by ``method``, for this coupon and order.
+
+    ``value_fen`` is what the coupon takes off the order: some platforms bind their one-time code to it.
+    """
 
     challenge_id: str
     method: Method

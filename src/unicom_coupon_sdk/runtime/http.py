@@ -28,7 +28,6 @@ from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
 from unicom_coupon_sdk.platform.effects import HttpCall
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, TransportRules
 from unicom_coupon_sdk.runtime import forks
-from unicom_coupon_sdk.runtime.lines import IDLE_S, MOST_LINES, Connections
 from unicom_coupon_sdk.runtime.transport import (
     WHOLE_ANSWER,
     AsyncTransport,
@@ -41,6 +40,8 @@ from unicom_coupon_sdk.runtime.transport import (
 
 if TYPE_CHECKING:
     import httpx
+
+    from unicom_coupon_sdk.runtime.lines import Connections
 
 __all__ = [
     "AsyncHttp",
@@ -148,6 +149,8 @@ class BlockingHttp:
     def _connected(self) -> httpx.Client:
         import httpx
 
+        from unicom_coupon_sdk.runtime.lines import IDLE_S, MOST_LINES
+
         with self._connecting:
             if self._own is None:
                 self._own = httpx.Client(
@@ -200,6 +203,8 @@ class AsyncHttp:
         self._sessions = {}
 
     async def _connected(self) -> Connections:
+        from unicom_coupon_sdk.runtime.lines import Connections
+
         loop = asyncio.get_running_loop()
         for other in [known for known in self._sessions if known.is_closed()]:
             del self._sessions[other]

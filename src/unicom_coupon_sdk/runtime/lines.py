@@ -1,7 +1,7 @@
 """Connections for HTTP on asyncio, kept and shared: one request at a time on each, and each request sent once.
 
 Measured with 64 calls at once, ``httpx.AsyncClient`` spends most of a call in its pool and aiohttp a good part of it
-in generality; what a signed call needs is little: write these bytes, read one answer (``answers.py``). And it needs
+in generality; what a signed call needs is little: write these bytes, read one answer (``exchange.py``). And it needs
 to know for sure whether anything was sent, which here is a matter of one line: until ``write`` nothing was, after it
 something may have been. There is no second ``write`` for a request anywhere in this file.
 
@@ -19,7 +19,7 @@ from typing import Any, cast
 from unicom_coupon_sdk.errors import ConfigurationError
 from unicom_coupon_sdk.platform.effects import HttpCall
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, TransportRules
-from unicom_coupon_sdk.runtime.answers import AnswerReader, BadAnswer
+from unicom_coupon_sdk.runtime.exchange import BadAnswer, Exchange
 from unicom_coupon_sdk.runtime.transport import WHOLE_ANSWER, Origin, no_answer, not_reached, origin_of, whole_answer
 
 MOST_LINES = 256
@@ -66,13 +66,10 @@ class Connections:
         if pool is None:
             tls = self._tls if origin.scheme == "https" else None
             pool = self._pools[origin] = _Pool(origin, tls)
-        head = "".join(
-            [f"{request.method} {request.target} HTTP/1.1\r\n", *[f"{n}: {v}\r\n" for n, v in headers], "\r\n"]
-        )
-        reader = AnswerReader(largest=rules.largest_answer, is_head=request.method == "HEAD")
+        exchange = Exchange(request, headers, largest=rules.largest_answer)
         line = await pool.lease(rules)
         try:
-            await line.exchange(head.encode("ascii") + request.content, reader, rules)
+            await line.perform(exchange, rules)
         except BadAnswer as failure:
             line.abort()
             raise no_answer(failure.reason, host=origin.host) from None
@@ -81,7 +78,7 @@ class Connections:
             raise
         finally:
             pool.give_back(line)
-        return whole_answer(reader.status, reader.headers, reader.content, call=call)
+        return whole_answer(exchange.status, exchange.headers, exchange.content, call=call)
 
 
 class _Line(asyncio.Protocol):
@@ -91,7 +88,7 @@ class _Line(asyncio.Protocol):
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._reader: AnswerReader | None = None
+        self._exchange: Exchange | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at = self._ends_at = self._silence_s = 0.0
@@ -104,17 +101,17 @@ class _Line(asyncio.Protocol):
         """Whether a request may be written."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def exchange(self, data: bytes, reader: AnswerReader, rules: TransportRules) -> None:
-        """Write ``data`` and wait until ``reader`` has the whole answer. Raises ``BadAnswer`` when it does not come."""
+    async def perform(self, exchange: Exchange, rules: TransportRules) -> None:
+        """Write the request and wait until the whole answer is there. Raises ``BadAnswer`` when it does not come."""
         assert self._transport is not None
         now = self._loop.time()
-        self._reader, self._waiter = reader, self._loop.create_future()
+        self._exchange, self._waiter = exchange, self._loop.create_future()
         self._heard_at, self._silence_s = now, rules.read_timeout_s
         self._ends_at = now + WHOLE_ANSWER * rules.read_timeout_s
         due = now + rules.read_timeout_s
         if self._timer is None or self._timer.when() > due:
             self._watch(due)
-        self._transport.write(data)
+        self._transport.write(exchange.written)
         self._unsent = self._transport.get_write_buffer_size()
         await self._waiter
 
@@ -139,9 +136,9 @@ class _Line(asyncio.Protocol):
             self._end(BadAnswer("timeout"))
 
     def _end(self, failure: BadAnswer | None = None) -> None:
-        reader, waiter = self._reader, self._waiter
-        self._reader = self._waiter = None
-        if failure is not None or reader is None or not reader.keeps_line:
+        exchange, waiter = self._exchange, self._waiter
+        self._exchange = self._waiter = None
+        if failure is not None or exchange is None or not exchange.keeps_line:
             self.abort() if failure is not None else self._close()
         if waiter is not None and not waiter.done():
             if failure is None:
@@ -162,12 +159,12 @@ class _Line(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._reader is None:  # nobody asked
+        if self._exchange is None:  # nobody asked
             self.abort()
             return
         self._heard_at = self._loop.time()
         try:
-            is_whole = self._reader.feed(data)
+            is_whole = self._exchange.feed(data)
         except BadAnswer as failure:
             self._end(failure)
         else:
@@ -175,8 +172,8 @@ class _Line(asyncio.Protocol):
                 self._end()
 
     def eof_received(self) -> None:
-        if self._reader is not None:
-            self._end(None if self._reader.end() else BadAnswer("closed"))
+        if self._exchange is not None:
+            self.data_received(b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:

@@ -82,8 +82,8 @@ def spoiled(world: World, kind: str, answer: HttpAnswer) -> HttpAnswer:
     """``answer``, or a callback's request, with its proof spoiled; an unsigned one comes back as it is.
 
     Classic answers and news carry no time of their own signature, so ``stale_timestamp`` is a wrong signature there;
-    in v3 it is validly signed and six minutes old. ``wrong_serial`` names a certificate that nobody has, or, where
-    none is named, is signed by another key. There is no probing form. Raises ``ValueError`` for other kinds.
+    in v3 it is validly signed and six minutes old. ``wrong_serial`` is signed by another key and, where a certificate
+    is named, names one that nobody has. There is no probing form. Raises ``ValueError`` for other kinds.
     """
     if kind not in SPOILS:
         raise ValueError(f"unknown fault of the signature {kind!r}")
@@ -93,14 +93,16 @@ def spoiled(world: World, kind: str, answer: HttpAnswer) -> HttpAnswer:
     if found is None:
         return _spoiled_form(world, kind, answer)
     serial = _CERT_SN.search(answer.content)
-    if kind == "wrong_serial" and serial is not None:
-        return _patched(answer, serial.span(1), world.hexadecimal(32).encode())
     if kind == "wrong_serial":
-        signed = answer.content[answer.content.index(b":") + 1 : found.start() - 1]
+        end = found.start() - 1 if serial is None else serial.start() - 1
+        signed = answer.content[answer.content.index(b":") + 1 : end]
         wrong = signature(signed, key=world.keys.stranger_key())
     else:
         wrong = _flipped(found[1].decode())
-    return _patched(answer, found.span(1), wrong.encode())
+    spoilt = _patched(answer, found.span(1), wrong.encode())
+    if kind == "wrong_serial" and serial is not None:
+        spoilt = _patched(spoilt, serial.span(1), world.hexadecimal(32).encode())
+    return spoilt
 
 
 def _envelope(world: World, asked: Asked, node: str, text: str) -> HttpAnswer:
@@ -148,12 +150,11 @@ def _spoiled_rest(world: World, kind: str, answer: HttpAnswer) -> HttpAnswer:
     certified = answer.header("alipay-sn") is not None
     if kind == "bad_signature":
         changed = {"alipay-signature": _flipped(answer.header("alipay-signature") or "")}
-    elif kind == "wrong_serial" and certified:
-        changed = {"alipay-sn": world.hexadecimal(32)}
     else:
         stale = kind == "stale_timestamp"
         key = world.keys.answer_key(certified=certified) if stale else world.keys.stranger_key()
         changed = dict(_rest_proof(world, answer.content.decode(), key=key, age_s=STALE_BY_S if stale else 0))
+        changed |= {} if stale else {"alipay-sn": world.hexadecimal(32)}
     headers = tuple((name, changed.get(name, value)) for name, value in answer.headers)
     return HttpAnswer(answer.status, headers, answer.content)
 

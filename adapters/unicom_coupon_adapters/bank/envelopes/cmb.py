@@ -68,7 +68,9 @@ class CmbEnvelope:
             ("timestamp", timestamp),
             ("apisign", self.header_digest(params["sign"], timestamp=timestamp)),
         )
-        return HttpRequest("POST", self.base_url.rstrip("/") + PREFIX + call.api.path, headers, compact(params).encode())
+        return HttpRequest(
+            "POST", self.base_url.rstrip("/") + PREFIX + call.api.path, headers, compact(params).encode()
+        )
 
     def signed(self, params: Mapping[str, str]) -> dict[str, str]:
         """``params`` with ``sign``."""
@@ -109,7 +111,9 @@ class CmbEnvelope:
         elif error is not None:
             told = {**told, "respCode": "FAIL", "respMsg": error.code}
         content = compact(self.signed(told)).encode()
-        return Acknowledgement(status=200, headers=(("Content-Type", "application/json;charset=UTF-8"),), content=content)
+        return Acknowledgement(
+            status=200, headers=(("Content-Type", "application/json;charset=UTF-8"),), content=content
+        )
 
     def _verified(self, params: Mapping[str, str]) -> dict[str, Any]:
         sign = params.get("sign")

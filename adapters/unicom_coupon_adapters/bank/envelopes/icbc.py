@@ -113,14 +113,18 @@ class IcbcEnvelope:
         inner = f'"response_biz_content":{compact(told)},"sign_type":"RSA2"'
         sign = b64encode(self.signer.sign_sha256(inner.encode())).decode()
         content = f'{{{inner},"sign":"{sign}"}}'.encode()
-        return Acknowledgement(status=200, headers=(("Content-Type", "application/json;charset=UTF-8"),), content=content)
+        return Acknowledgement(
+            status=200, headers=(("Content-Type", "application/json;charset=UTF-8"),), content=content
+        )
 
     def _is_signed(self, text: str, sign: str) -> bool:
         try:
             signature = b64decode(sign, validate=True)
         except (BadBase64, ValueError):
             return False
-        return self.bank_rsa.verify_sha256(signature, text.encode()) or self.bank_rsa.verify_sha1(signature, text.encode())
+        return self.bank_rsa.verify_sha256(signature, text.encode()) or self.bank_rsa.verify_sha1(
+            signature, text.encode()
+        )
 
 
 def path_of(api_path: str) -> str:

@@ -1,0 +1,108 @@
+"""One HTTP/1.1 request and its answer as bytes, by h11; no socket is known here.
+
+h11 writes header names, their order and the target as they are given, and reads answers with their names' case. It
+forgives some things that we do not, since a guess about where an answer ends is a guess about whose answer the next one
+is: folded lines, lines that end in a bare line feed, and a length beside chunks. The size limits hold while reading.
+"""
+
+from __future__ import annotations
+
+import h11
+
+from unicom_coupon_sdk.platform.wire import Headers, HttpRequest
+
+LARGEST_HEAD = 64 * 1024
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_END = h11.EndOfMessage()
+
+
+class BadAnswer(Exception):
+    """What came is no answer, or too large a one; ``reason`` is ``malformed``, ``too_large`` or ``closed``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Exchange:
+    """One request, and its answer in the making: feed it until it is whole.
+
+    ``written`` is the whole request. ``status``, ``headers`` and ``content`` are the answer; only the value of
+    ``Content-Length`` or ``Transfer-Encoding`` may be spelled otherwise than received. ``keeps_line`` tells whether
+    another request may follow on the same connection. ``headers`` must be complete; ``largest`` is the most bytes of
+    content.
+    """
+
+    __slots__ = ("_connection", "_content", "_largest", "_told", "headers", "status", "written")
+
+    def __init__(self, request: HttpRequest, headers: Headers, *, largest: int) -> None:
+        # One h11 connection for each exchange: to start its next cycle takes as long as to make another.
+        self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
+        self._content = bytearray()
+        self._largest = largest
+        self._told = 0  # bytes of content that are to come, if the head says so
+        self.status = 0
+        self.headers: Headers = ()
+        head = h11.Request(method=request.method, target=request.target, headers=list(headers))
+        body = [h11.Data(data=request.content)] if request.content else []
+        self.written = b"".join(self._connection.send(event) or b"" for event in (head, *body, _END))
+
+    @property
+    def content(self) -> bytes:
+        """What was received, chunks put together, nothing else undone."""
+        return bytes(self._content)
+
+    @property
+    def keeps_line(self) -> bool:
+        """Neither side wants to close, and nothing came that nobody asked for."""
+        is_done = self._connection.our_state is self._connection.their_state is h11.DONE
+        return is_done and not self._connection.trailing_data[0]
+
+    def feed(self, data: bytes) -> bool:
+        """Whether the answer is whole now; ``b""`` is the end of the connection. Raises ``BadAnswer``."""
+        try:
+            self._connection.receive_data(data)
+            return self._read()
+        except h11.RemoteProtocolError as error:
+            is_large = error.error_status_hint == 431
+            raise BadAnswer("too_large" if is_large else "malformed" if data else "closed") from None
+
+    def _read(self) -> bool:
+        while True:
+            unread = b"" if self.status else self._connection.trailing_data[0]
+            event = self._connection.next_event()
+            if event is h11.NEED_DATA:
+                self._check_size(max(self._told, len(self._content)))
+                return False
+            if isinstance(event, h11.EndOfMessage):
+                return True
+            if isinstance(event, h11.Data):
+                self._content += event.data
+                self._check_size(len(self._content))
+            elif isinstance(event, (h11.Response, h11.InformationalResponse)) and event.status_code != 101:
+                _check_head(unread[: len(unread) - len(self._connection.trailing_data[0])])
+                if isinstance(event, h11.Response):
+                    self._begin(event)
+            else:  # a change of protocol that nobody asked for
+                raise BadAnswer("malformed")
+
+    def _begin(self, answer: h11.Response) -> None:
+        framing = {name: value for name, value in answer.headers if name in _FRAMING}
+        if len(framing) > 1:
+            raise BadAnswer("malformed")
+        self._told = int(framing.get(b"content-length", 0))
+        self.status = answer.status_code
+        self.headers = tuple(
+            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw_items()]
+        )
+
+    def _check_size(self, size: int) -> None:
+        if size > self._largest:
+            raise BadAnswer("too_large")
+
+
+def _check_head(head: bytes) -> None:
+    if len(head) > LARGEST_HEAD:
+        raise BadAnswer("too_large")
+    if head.count(b"\n") != head.count(b"\r\n") or b"\n " in head or b"\n\t" in head:
+        raise BadAnswer("malformed")

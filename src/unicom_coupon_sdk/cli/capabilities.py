@@ -13,6 +13,7 @@ from unicom_coupon_sdk.domain.times import business_date
 from unicom_coupon_sdk.platform import registry
 from unicom_coupon_sdk.platform.profile import Capability, PlatformProfile
 from unicom_coupon_sdk.runtime.clock import SystemClock
+from unicom_coupon_sdk.sandbox import contract_results
 
 
 @app.command()
@@ -54,7 +55,16 @@ def facts(profile: PlatformProfile, *, on: date) -> dict[str, Any]:
         "signing": list(profile.signing),
         "hosts": list(profile.hosts),
         "experimental": profile.experimental,
+        "contract": _contract(profile.name),
     }
+
+
+def _contract(platform: str) -> list[str]:
+    """How the adapter fared in the contract suite, and which cases it has no part in."""
+    results = contract_results.shipped(platform)
+    left_out = [f"{case}: {why}" for case, why in results.items() if why not in {"passed", "failed"}]
+    passed = sum(why == "passed" for why in results.values())
+    return [say("adapters.contract_passed", passed=passed, cases=len(results) - len(left_out)), *left_out]
 
 
 def _words(value: Any) -> str:

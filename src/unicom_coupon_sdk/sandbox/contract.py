@@ -38,11 +38,17 @@ from unicom_coupon_sdk.errors import (
 )
 from unicom_coupon_sdk.platform.adapter import CheckState
 from unicom_coupon_sdk.platform.profile import Capability
+from unicom_coupon_sdk.sandbox import contract_results
 from unicom_coupon_sdk.sandbox.inprocess import Sandbox
 from unicom_coupon_sdk.sandbox.stage import OFF_FEN, Stage, Traits
 
 MANY = 20
 """More faults than an adapter has attempts."""
+
+
+def cases() -> tuple[str, ...]:
+    """The names of all cases."""
+    return tuple(sorted(name for name in vars(AdapterContract) if name.startswith("test_")))
 
 
 class AdapterContract:
@@ -63,8 +69,11 @@ class AdapterContract:
         return self.ledger_urls[0].format(directory=tmp_path)
 
     @pytest.fixture
-    def stage(self, coupon_sandbox: Sandbox, runtime: str, ledger_url: str) -> Iterator[Stage]:
+    def stage(
+        self, request: pytest.FixtureRequest, coupon_sandbox: Sandbox, runtime: str, ledger_url: str
+    ) -> Iterator[Stage]:
         """The world of one case. However the case ends, the ledger's audit must find nothing."""
+        request.node.user_properties.append((contract_results.PROPERTY, self.traits.platform))
         with Stage(coupon_sandbox, self.traits, runtime=runtime, ledger_url=ledger_url) as stage:
             yield stage
             assert stage.violations() == ()

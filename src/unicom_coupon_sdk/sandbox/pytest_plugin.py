@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,20 @@ import pytest
 if TYPE_CHECKING:
     from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
     from unicom_coupon_sdk.sandbox.inprocess import Sandbox
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where to write what came of the contract suite."""
+    parser.addoption("--contract-results", metavar="DIR", help="write the contract suite's results, a file a platform")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gather the contract suite's results when asked to; under xdist in the controller alone."""
+    folder = config.getoption("--contract-results")
+    if folder and not hasattr(config, "workerinput"):
+        from unicom_coupon_sdk.sandbox.contract_results import ContractResults
+
+        config.pluginmanager.register(ContractResults(Path(folder)))
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
 """64 signed calls at once on asyncio: our runtime beside plain ``httpx.AsyncClient`` and wechatpayv3.
 
-Run: ``python benchmarks/async_calls.py [calls a round] [rounds]``, with the extra ``clients`` installed. Every party
-signs each request (RSA-2048, SHA-256), sends it to the same server in another process, and verifies the answer's
-signature. The server is as cheap as can be and its answer is signed beforehand, so that the clients are what is
-measured. The parties take turns; a ratio is the median of those within each round. Beside it stands the processor time
-that a call costs this process, which busy neighbours disturb least. At least 5 times plain httpx is wanted.
+Run: ``python benchmarks/async_calls.py [calls a round] [rounds]``, with the extras ``clients`` and ``test``
+installed. Every party signs each request (RSA-2048, SHA-256), sends it to the same server in another process, and
+verifies the answer's signature. The server is as cheap as can be and its answer is signed beforehand, so that the
+clients are what is measured. The parties take turns; a ratio is the median of those within each round. Beside it
+stands the processor time that a call costs this process, which busy neighbours disturb least. At least 5 times plain
+httpx is wanted.
 """
 
 from __future__ import annotations

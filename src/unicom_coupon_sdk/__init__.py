@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from unicom_coupon_sdk.domain.order import Holder, Order
     from unicom_coupon_sdk.domain.redemption import Binding, RedeemRequest, Redemption, Reversal, ReverseRequest
     from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest, VoidRequest
-    from unicom_coupon_sdk.domain.sensitive import PhoneNumber, PlatformUser
+    from unicom_coupon_sdk.domain.sensitive import OneTimeCode, PhoneNumber, PlatformUser, Secret
     from unicom_coupon_sdk.domain.state import CouponState, OperationState, ReversalCause
     from unicom_coupon_sdk.domain.token import QrToken
     from unicom_coupon_sdk.domain.verification import (
@@ -81,7 +81,7 @@ _HOMES = {
     "domain.order": ("Holder", "Order"),
     "domain.redemption": ("Binding", "RedeemRequest", "Redemption", "Reversal", "ReverseRequest"),
     "domain.requests": ("BindRequest", "ChallengeRequest", "IssuedBatch", "IssueRequest", "VoidRequest"),
-    "domain.sensitive": ("PhoneNumber", "PlatformUser"),
+    "domain.sensitive": ("OneTimeCode", "PhoneNumber", "PlatformUser", "Secret"),
     "domain.state": ("CouponState", "OperationState", "ReversalCause"),
     "domain.token": ("QrToken",),
     "domain.verification": (
@@ -137,6 +137,7 @@ __all__ = [
     "Method",
     "NewsKind",
     "Notice",
+    "OneTimeCode",
     "OperationState",
     "Order",
     "PercentOff",
@@ -157,6 +158,7 @@ __all__ = [
     "ReverseRequest",
     "RiskError",
     "ScanProof",
+    "Secret",
     "Settings",
     "SmsProof",
     "TerminalProof",

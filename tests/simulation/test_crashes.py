@@ -17,8 +17,7 @@ from unicom_coupon_sdk.domain.coupon import AmountOff, CouponTemplate
 from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import RedeemRequest, ReverseRequest
 from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssueRequest, VoidRequest
-from unicom_coupon_sdk.domain.token import make_token
-from unicom_coupon_sdk.domain.verification import Method, ScanProof
+from unicom_coupon_sdk.domain.verification import Method
 from unicom_coupon_sdk.errors import CouponError
 from unicom_coupon_sdk.flows.bind import bind
 from unicom_coupon_sdk.flows.challenge import challenge
@@ -80,13 +79,13 @@ def redeeming(world, platform, key="crash-redeem"):
     coupon = world.coupons[0]
 
     def make():
-        token = make_token(coupon.coupon_id, at=world.schedule.now, key=world.house.token_key)
+        order = Order(order_no="CRASH", amount_fen=10_000)
         request = RedeemRequest(
             idempotency_key=key,
             platform=platform,
             coupon=coupon.code,
-            order=Order(order_no="CRASH", amount_fen=10_000),
-            proof=ScanProof(token=token),
+            order=order,
+            proof=world.proof(coupon, platform, order),
         )
         return redeem(request, setting=world.setting)
 

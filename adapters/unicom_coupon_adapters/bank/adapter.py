@@ -82,7 +82,7 @@ class BankAdapter(BaseAdapter):
         now = yield from Now()
         return notifications.event_of(biz, now=now, mer_id=self.settings.mer_id)
 
-    def acknowledge(self, error: CouponError | None = None) -> Acknowledgement:
+    def acknowledge(self, error: CouponError | None = None, *, event: VerifiedEvent | None = None) -> Acknowledgement:
         """The answer, signed with the merchant's key; with ``error`` the bank sends the news again."""
         return self.gateway.envelope.acknowledge(error)
 

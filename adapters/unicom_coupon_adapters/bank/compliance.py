@@ -40,7 +40,8 @@ def _rules(names: str, of: DataClass, *, send: bool, keep_days: int, log: bool, 
 
 _TABLE: tuple[FieldRule, ...] = (
     *_rules("smsCode", DataClass.C3, send=True, keep_days=0, log=False, note="inside encryptSms only"),
-    *_rules("encryptSms encryptMobile encryptTerminalInfo encryptIdentity encryptTradeAddressInfo encryptKey", DataClass.C3,
+    *_rules("encryptSms encryptMobile encryptTerminalInfo encryptIdentity encryptTradeAddressInfo encryptKey",
+            DataClass.C3,
             send=True, keep_days=0, log=False, note="SM4 under a key of one request"),
     *_rules("smsToken sms_token", DataClass.C3, send=True, keep_days=0, log=False, note="sealed with its challenge"),
     *_rules("mobile", DataClass.C2, send=True, keep_days=0, log=False, note="inside encryptMobile only"),
@@ -50,7 +51,8 @@ _TABLE: tuple[FieldRule, ...] = (
     *_rules("mobileMask couponCodeMask", DataClass.C2, send=False, keep_days=0, log=True),
     *_rules("orderId cmbOrderId origOrderId origCmbOrderId txnAmt orderOrigAmt refundAmt txnTime bizDate settleDate"
             " tradeState reverseState refundState", DataClass.C2, send=True, keep_days=FIVE_YEARS, log=True),
-    *_rules("merId userId storeId termId reqNo templateId binding_no", DataClass.C1, send=True, keep_days=FIVE_YEARS, log=True),
+    *_rules("merId userId storeId termId reqNo templateId binding_no", DataClass.C1,
+            send=True, keep_days=FIVE_YEARS, log=True),
     *_rules("scene reason refundReason mchReserved notifyUrl body currencyCode payValidTime billDate billType billStage"
             " couponName faceAmt minTxnAmt validFrom validTo refundOrigAmt refundCouponAmt", DataClass.C1,
             send=True, keep_days=SIX_MONTHS, log=True),

@@ -1,4 +1,4 @@
-"""The coupon gateway profile, BCG 1: this project's own, over the bank's envelope (sheet §3). No bank offers it as such.
+"""The coupon gateway profile, BCG 1: this project's own, over the bank's envelope (sheet §3). No bank's protocol.
 
 Every number that a call is idempotent by is made from our own ids, so telling the bank twice changes nothing: codes by
 batch and position, holders by binding, one-time codes by challenge, redemptions and reversals by their ids.
@@ -87,7 +87,7 @@ class CouponGateway:
         return (yield from self._gateway.call(call))
 
     def challenge(self, order: ChallengeOrder) -> Flow[Mapping[str, object]]:
-        """A one-time code on its way to the holder's phone, bound to this coupon and value. Sent once by challenge id."""
+        """A one-time code on its way to the holder's phone, for this coupon and value. Sent once by challenge id."""
         if order.method is not Method.SMS:
             raise VerificationError("verification.method", field="method", platform=PLATFORM, method=order.method.value)
         body = {

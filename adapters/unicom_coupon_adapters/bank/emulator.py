@@ -3,8 +3,8 @@
 What it answers is fixed by the bank sheet (§1, §3, §4, §9). The coupon calls are this project's profile and no bank's.
 Choices where the sheet leaves room:
 
-- ``/polypay/v1.0/coupon/issuer/register``, ``…/bind`` and ``…/void`` let the issuer say which codes exist and whose they
-  are; nothing else makes a code redeemable but the control API.
+- ``/polypay/v1.0/coupon/issuer/register``, ``…/bind`` and ``…/void`` let the issuer say which codes exist and whose
+  they are; nothing else makes a code redeemable but the control API.
 - A refusal that can never turn into a success is kept as an order in state F, so a late copy is refused alike; refusals
   of one-time codes are not kept, and a right code may follow under the same order number.
 - ``orderId`` suffixes: ``_TMO`` answers 504 without a body after the burn (an emulator cannot close a connection; the

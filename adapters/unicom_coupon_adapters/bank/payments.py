@@ -39,7 +39,7 @@ class Payments:
     def qr_order(
         self, order_id: str, *, amount_fen: int, life_s: int = QR_LIFE_S, body: str | None = None
     ) -> Flow[str]:
-        """The QR text of a new order. Without an answer take a new ``order_id`` (sheet §1.9); the life is always sent."""
+        """The QR text of a new order. Without an answer take a new ``order_id`` (sheet §1.9)."""
         told = {
             **self._gateway.who,
             "orderId": order_id,

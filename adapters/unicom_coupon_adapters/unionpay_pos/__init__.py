@@ -18,5 +18,13 @@ def _emulator() -> type[Any]:
     return UnionPayPosEmulator
 
 
-PLUGIN = AdapterPlugin(profile=PROFILE, settings=UnionPayPosSettings, build=UnionPayPosAdapter, emulator=_emulator)
+def _host() -> type[Any]:
+    from unicom_coupon_adapters.unionpay_pos.host import UnionPayPosHost
+
+    return UnionPayPosHost
+
+
+PLUGIN = AdapterPlugin(
+    profile=PROFILE, settings=UnionPayPosSettings, build=UnionPayPosAdapter, emulator=_emulator, host=_host
+)
 """What the core finds by entry point."""

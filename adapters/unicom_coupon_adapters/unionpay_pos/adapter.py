@@ -1,8 +1,9 @@
 """The UnionPay POS adapter: the SDK's verbs over a terminal's line, or at the host's end of it.
 
-With ``role = "terminal"`` a redemption is a 0200 from one of the settings' terminals: the one that the order names, else
-the first. The POS network has no message to list or hand out a coupon, so ``issue``, ``bind`` and ``void`` (withdrawing
-an unused coupon) say nothing to anybody: whether a coupon may be used is the ledger's to say, and the host asks there.
+With ``role = "terminal"`` a redemption is a 0200 from one of the settings' terminals: the one that the order names,
+else the first. The POS network has no message to list or hand out a coupon, so ``issue``, ``bind`` and ``void``
+(withdrawing an unused coupon) say nothing to anybody: whether a coupon may be used is the ledger's to say, and the host
+asks there.
 
 With ``role = "host"`` a terminal has already asked, over its MAC. Then the ledger's own record is the redemption, and
 there is nobody to tell but the terminal, whose answer ``UnionPayPosHost`` sends.
@@ -149,7 +150,10 @@ class UnionPayPosAdapter(BaseAdapter):
         return (yield from transactions.carry_out(wish))
 
     def query_reversal(self, held: HeldReversal) -> Flow[Outcome]:
-        """Whether the redemption was taken back by this reversal."""
+        """Whether the redemption was taken back by this reversal. At the host's end that is ours to finish."""
+        if self.settings.role == "host":
+            now = yield from Now()
+            return Outcome(effected=Effected.DONE, at=now, platform_no=held.reversal.reversal_id)
         return (yield from self._verdict(held.reversal.reversal_id))
 
     def void(self, held: Binding, *, code: CouponCode, listing: Listing, void_no: str, reason: str) -> Flow[Outcome]:

@@ -27,7 +27,9 @@ def diagnose(settings: UnionPayPosSettings, *, terminals: Mapping[str, Transacti
         # Loading has refused weak and unreadable keys already; a bad one never gets here.
         _finding("unionpay_pos.check_terminals", CheckState.OK, count=len(terminals)),
         _key_files(settings),
-        _finding("unionpay_pos.check_channel", CheckState.OK if settings.tls else CheckState.WARN, mac=settings.mac.value),
+        _finding(
+            "unionpay_pos.check_channel", CheckState.OK if settings.tls else CheckState.WARN, mac=settings.mac.value
+        ),
     ]
     if settings.role == "host":
         return (*findings, _finding("unionpay_pos.check_line", CheckState.SKIP, error="-"))
@@ -68,7 +70,9 @@ def _clock(answer: Answer, *, now: datetime) -> Finding:
     theirs = datetime.combine(day, clock, tzinfo=BEIJING).astimezone(UTC)
     skew_s = round((now - theirs).total_seconds())
     state = CheckState.OK if abs(skew_s) < CLOCK_WARN_S else CheckState.WARN
-    return _finding("unionpay_pos.check_clock", CheckState.FAIL if abs(skew_s) >= CLOCK_FAIL_S else state, skew_s=skew_s)
+    return _finding(
+        "unionpay_pos.check_clock", CheckState.FAIL if abs(skew_s) >= CLOCK_FAIL_S else state, skew_s=skew_s
+    )
 
 
 def _sign_on(transactions: Transactions, *, now: datetime) -> Flow[Finding]:

@@ -48,7 +48,7 @@ class UnionPayPosEmulator:
         self._world = World(frame, Cards(frame))
 
     def credentials(self) -> Mapping[str, Any]:
-        """The keys of the sandbox contract's ``unionpay_pos`` row: the first terminal, and ``terminals`` with 32 more."""
+        """The keys of the sandbox contract's ``unionpay_pos`` row: one terminal, and ``terminals`` with 32 more."""
         return self._world.cards.credentials()
 
     def client_settings(self, base_url: str) -> Mapping[str, Any]:
@@ -113,11 +113,11 @@ class UnionPayPosEmulator:
         return replace(answer, content=WireFrame(frame.tpdu, frame.header, body).content)
 
     def render_callback(self, callback: Callback) -> tuple[str, Headers, bytes]:
-        """This platform sends no callbacks."""
+        """A POS host sends no callbacks."""
         raise NotImplementedError(callback.event)
 
     def is_accepted(self, answer: HttpAnswer) -> bool:
-        """This platform sends no callbacks."""
+        """A POS host sends no callbacks."""
         return True
 
     def fault_key(self, request: Received) -> str:

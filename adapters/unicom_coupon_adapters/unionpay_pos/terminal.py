@@ -48,7 +48,7 @@ SENDS_BEFORE_PARKING: Final = 3
 BETWEEN_SENDS_S: Final = 60.0
 PARKED_AGAIN_S: Final = 600.0
 REVERSAL_LIFETIME_S: Final = 300.0
-"""How long a reversal can still arrive after it was sent: the profile's request lifetime and two minutes of clock error."""
+"""How long a reversal can still arrive after it was sent: the profile's request lifetime, and two minutes of clocks."""
 
 _ANSWER_SLACK_S: Final = 30.0
 _LAST: Final = 999_999

@@ -215,7 +215,7 @@ class Transactions:
         return _undecided(stored) if concluded is None else _done(concluded, now=now)
 
     def outcome_of(self, operation: Operation) -> Flow[Answer]:
-        """The host's answer about ``operation``, with a right MAC. Signs on again once when the keys are out of step."""
+        """The host's answer about ``operation``, with a right MAC. Signs on again once when keys are out of step."""
         code = self._opened(operation)
         original = Redeemed(
             sequence=operation.sequence, amount_fen=operation.note["amount"], date=operation.note["date"]

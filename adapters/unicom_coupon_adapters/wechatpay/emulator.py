@@ -131,6 +131,7 @@ class WechatPayEmulator:
 
     def rotate(self, step: str) -> Mapping[str, Any]:
         """Take a step; see ``emulation.platform_keys``. Raises ``ValueError`` for one out of its order."""
+        self.credentials()  # a rotation before the first start finds nothing to rotate
         return self._world.keys.rotate(step)
 
 

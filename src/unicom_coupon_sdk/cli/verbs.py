@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +15,9 @@ from unicom_coupon_sdk.domain.coupon import CouponTemplate
 from unicom_coupon_sdk.domain.money import fen_of_yuan
 from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import RedeemRequest, ReverseRequest
-from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssueRequest
+from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssueRequest, VoidRequest
 from unicom_coupon_sdk.domain.state import OperationState, ReversalCause
+from unicom_coupon_sdk.domain.times import BEIJING, business_date
 from unicom_coupon_sdk.domain.token import PREFIX
 from unicom_coupon_sdk.domain.verification import Method
 from unicom_coupon_sdk.errors import ValidationError
@@ -200,6 +201,36 @@ def recover(
     return ExitCode.PLATFORM if recovery.errors else ExitCode.OK
 
 
+@app.command()
+@command
+def expire(
+    limit: Annotated[int, typer.Option("--limit", help="At most so many coupons. 最多处理张数。")] = 100_000,
+    config: Config = None,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> None:
+    """Move coupons whose last day is over to expired. Run it daily. 过期处理。"""
+    with CouponClient.from_config(config) as client:
+        expired = client.expire(limit=limit)
+    Printer(as_json=as_json).record(say("cli.expired"), {"ok": True, "expired": expired})
+
+
+@app.command()
+@command
+def void(
+    code: Code,
+    reason: Annotated[str, typer.Option("--reason", help="Why, up to 64 characters. 原因。")],
+    config: Config = None,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> None:
+    """Withdraw an unused coupon everywhere; it cannot be undone. 作废。"""
+    with CouponClient.from_config(config) as client:
+        voided = client.void(VoidRequest.parse({"coupon": code, "reason": reason}))
+    state = {"coupon_id": voided.coupon.coupon_id, "state": voided.coupon.state, "errors": voided.errors}
+    Printer(as_json=as_json).record(say("cli.voided"), {"ok": True, **plain(state)})
+
+
 def _operation(operation: Any, title: str, *, as_json: bool) -> ExitCode:
     known = operation.state is not OperationState.UNKNOWN
     Printer(as_json=as_json).record(title, {"ok": known, **plain(operation)})
@@ -218,10 +249,11 @@ def _template(path: Path) -> CouponTemplate:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError:
             raise ValidationError("cli.template_file", field="template", path=str(path)) from None
-        now = SystemClock().now()  # a template may say for how many days instead of until when
         days = data.pop("valid_days", None)
         if days is not None:
-            data |= {"valid_from": data.get("valid_from", now), "valid_until": now + timedelta(days=days)}
+            # Whole Beijing days from today on, so that repeating the command the same day asks for the same thing.
+            today = datetime.combine(business_date(SystemClock().now()), time(), BEIJING)
+            data |= {"valid_from": today, "valid_until": today + timedelta(days=days)}
         return CouponTemplate.parse(data, within="template")
     return CouponTemplate.parse_json(text, within="template")
 

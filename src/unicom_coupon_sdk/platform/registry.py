@@ -27,13 +27,15 @@ class AdapterPlugin:
 
     ``settings`` is the type of its section in the configuration; ``build`` makes an adapter from such a section
     and a key source (``crypto.providers.Keys``), loading keys, without any network. ``emulator`` imports and
-    returns the sandbox emulator's class: a function, so that a merchant's process never imports it.
+    returns the sandbox emulator's class: a function, so that a merchant's process never imports it. ``host``, where
+    the platform calls us, does the same for the server that takes its calls.
     """
 
     profile: PlatformProfile
     settings: type[Value]
     build: Callable[[Any, Keys], PlatformAdapter]
     emulator: Callable[[], type[Any]]
+    host: Callable[[], type[Any]] | None = None
     interface_version: int = INTERFACE_VERSION
 
 

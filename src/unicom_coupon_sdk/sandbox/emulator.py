@@ -46,7 +46,7 @@ class Received:
 
 
 FRAME_METHOD: Final = "FRAME"
-"""The ``method`` of a received frame: a message of a platform that speaks frames over TCP, with no target or headers."""
+"""The ``method`` of a received frame: a message of a platform that speaks frames, with no target or headers."""
 
 
 @dataclass(frozen=True, slots=True)

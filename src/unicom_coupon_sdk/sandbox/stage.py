@@ -19,6 +19,7 @@ from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import Binding, RedeemRequest
 from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest
 from unicom_coupon_sdk.domain.verification import Method, Proof, ScanProof, SmsProof
+from unicom_coupon_sdk.errors import PlatformRefused
 from unicom_coupon_sdk.sandbox.inprocess import Sandbox
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Traits:
 
 
 class Stage:
-    """One case's world. ``runtime`` is ``blocking`` or ``asyncio``; ``ledger_url`` another ledger than the sandbox's."""
+    """One case's world. ``runtime`` is ``blocking`` or ``asyncio``; ``ledger_url`` is a ledger of the case's own."""
 
     def __init__(self, sandbox: Sandbox, traits: Traits, *, runtime: str, ledger_url: str | None = None) -> None:
         self.sandbox = sandbox
@@ -122,15 +123,21 @@ class Stage:
         return made
 
     def holder(self, number: int = 1) -> Holder:
-        """A person with a phone, and a user of the platform."""
-        return Holder.parse({"user": f"oContractHolder{number:06d}", "phone": f"138{number:08d}"})
+        """A person with a phone (none of the test numbers that a platform reserves), and a user of the platform."""
+        return Holder.parse({"user": f"oContractHolder{number:06d}", "phone": f"138{number:07d}8"})
 
     def proof(self, coupon: Coupon, order: Order) -> Proof:
         """What the genuine holder would hand over."""
         if Method.SCAN in self.adapter.profile.methods:
             return ScanProof(token=self.call("show", coupon.coupon_id))
         request = ChallengeRequest(coupon=coupon.code, platform=self.platform, method=Method.SMS, order=order)
-        challenge = self.call("challenge", request)
+        try:
+            challenge = self.call("challenge", request)
+        except PlatformRefused as error:
+            if error.retry_after_s is None:
+                raise
+            self.advance(seconds=error.retry_after_s)  # the holder waits until a code may be sent again
+            challenge = self.call("challenge", request)
         message = self.sandbox.control.messages()[-1]
         return SmsProof.parse({"challenge_id": challenge.challenge_id, "one_time_code": message["code"]})
 

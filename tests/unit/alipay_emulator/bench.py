@@ -136,7 +136,7 @@ class Bench:
         key = load_private(key_file or self.told["app_private_key_file"])
         kind: hashes.HashAlgorithm = hashes.SHA256()
         if parameters.get("sign_type") == "RSA":
-            kind = hashes.SHA1()  # noqa: S303 - the platform's old signature type
+            kind = hashes.SHA1()
         charset = parameters.get("charset", "utf-8")
         sign = key.sign(text.encode(charset), PKCS1v15(), kind)
         return {**parameters, "sign": base64.b64encode(sign).decode()}
@@ -356,7 +356,9 @@ def beijing(at: datetime) -> str:
 def cut(answer: HttpAnswer, *, mode: str = "key") -> tuple[bytes, str]:
     """The node's raw value and the signature of a classic answer."""
     middle = rb',"alipay_cert_sn":"[0-9a-f]{32}"' if mode == "cert" else b""
-    found = re.fullmatch(rb'\{"[a-z0-9_]+":(.*)' + middle + rb',"sign":"([0-9A-Za-z+/=]+)"\}', answer.content, re.DOTALL)
+    found = re.fullmatch(
+        rb'\{"[a-z0-9_]+":(.*)' + middle + rb',"sign":"([0-9A-Za-z+/=]+)"\}', answer.content, re.DOTALL
+    )
     assert found is not None, answer.content
     return found[1], found[2].decode()
 

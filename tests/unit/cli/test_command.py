@@ -71,6 +71,21 @@ def test_from_issue_to_reversal(run, coupon):
     assert heard(run("recover", "--json"))["still_open"] == 0
 
 
+def test_the_same_template_file_on_the_same_day_is_the_same_wish(run, coupon, tmp_path):
+    template = tmp_path / "template.toml"
+    words = ("issue", template, "-n", 2, "-k", f"again-{coupon['coupon_id']}", "--json")
+    assert [one["coupon_id"] for one in heard(run(*words))["coupons"]] == [
+        one["coupon_id"] for one in heard(run(*words))["coupons"]
+    ]
+
+
+def test_expired_and_withdrawn(run, coupon):
+    assert heard(run("expire", "--json"))["expired"] == 0
+    assert heard(run("void", coupon["code"], "--reason", "lost", "--json"))["state"] == "void"
+    refused = run("redeem", token(run, coupon), "-p", PLATFORM, "-k", "x", "--order", "A1", "--amount-fen", 1500, "--json", code=4)
+    assert heard(refused)["error"]["code"] == "coupon.void"
+
+
 def test_tables_for_people_are_in_their_language(run, coupon):
     chinese = run(
         "redeem",

@@ -55,7 +55,7 @@ def order(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def deliver(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
-    """``action`` "pay" with ``order_id``: a payer scans the QR code. "freeze" and "unfreeze" with ``code``: the issuer."""
+    """``action`` "pay" with ``order_id``: a payer scans the QR. "freeze", "unfreeze" with ``code``: the issuer."""
     action = wish.get("action")
     if action == "pay":
         found = orders.find(world, f"{MER_ID}/{wish.get('order_id')}")

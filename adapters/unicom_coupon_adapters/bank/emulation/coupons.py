@@ -145,7 +145,8 @@ def _burn(call: Call, coupon: dict[str, Any], *, number: str, amount: int) -> Ma
         "day": world.today().isoformat(), "code": coupon["code"], "mobile": coupon["mobile"], "queries": 0,
         "mer": call.biz["merId"], "user": call.biz["userId"], "store": call.biz.get("storeId", ""),
         "term": call.biz.get("termId", ""), "batch": coupon["batch"], "face": coupon["face"],
-        "reserved": call.biz.get("mchReserved", ""), "notify_url": call.biz.get("notifyUrl", ""), "face_name": call.face,
+        "reserved": call.biz.get("mchReserved", ""), "notify_url": call.biz.get("notifyUrl", ""),
+        "face_name": call.face,
     }  # fmt: skip
     key = orders.key_of(call, number)
     orders.put(world, key, order)

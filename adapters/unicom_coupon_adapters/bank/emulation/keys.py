@@ -38,18 +38,15 @@ STEPS: Final = ("bank_key", "bank_key_old_void")
 _PAIRS: Final[Mapping[str, tuple[str, str]]] = {
     "merchant": (
         "D5F2AFA24E6BA9071B54A8C9AD735F9A1DE9C4657FA386C09B592694BC118B38",
-        "d713eadc1dc2c3653eb7e47b15bd09089bf2f3bfcb0db5031629468e4414f3d5"
-        "4b979ee96d43cb294c0fda39c0c8e10a9894bd512b33f95c1735de3f6e374814",
+        "d713eadc1dc2c3653eb7e47b15bd09089bf2f3bfcb0db5031629468e4414f3d54b979ee96d43cb294c0fda39c0c8e10a9894bd512b33f95c1735de3f6e374814",
     ),
     "bank": (
         "9422F3D9F443902A34D233F7360767CA418F715FEF6C36CE9788D3558A293080",
-        "8142fce1b66a0c4c0242f1859ea49399ca9c0bd194345e0685969140de144806"
-        "1ab2f306d04f771810dfd495d7836ff93f1358baa12c56329ed6bfbf8afb8cd4",
+        "8142fce1b66a0c4c0242f1859ea49399ca9c0bd194345e0685969140de1448061ab2f306d04f771810dfd495d7836ff93f1358baa12c56329ed6bfbf8afb8cd4",
     ),
     "bank_next": (
         "3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8",
-        "09f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020"
-        "ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13",
+        "09f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13",
     ),
 }
 
@@ -120,8 +117,8 @@ class BankKeys:
 
     def credentials(self) -> dict[str, Any]:
         """The ``bank`` row of the sandbox contract. Writes the key files at first start."""
-        self._write("app_secret.txt", APP_SECRET.encode())
-        self._write("merchant_private_key.hex", _PAIRS["merchant"][0].encode())
+        self._write("bank_app_secret.txt", APP_SECRET.encode())
+        self._write("bank_merchant_private_key.hex", _PAIRS["merchant"][0].encode())
         return {
             "app_id": APP_ID,
             "app_secret": APP_SECRET,
@@ -144,10 +141,10 @@ class BankKeys:
             "base_url": base_url,
             "domestic_hosts": [urlsplit(base_url).hostname or ""],
             "app_id": APP_ID,
-            "app_secret": f"file:{folder / 'app_secret.txt'}",
+            "app_secret": f"file:{folder / 'bank_app_secret.txt'}",
             "mer_id": MER_ID,
             "user_id": USER_ID,
-            "merchant_private_key": f"file:{folder / 'merchant_private_key.hex'}",
+            "merchant_private_key": f"file:{folder / 'bank_merchant_private_key.hex'}",
             "merchant_public_key": f"file:{self._public('merchant')}",
             "bank_public_keys": [
                 f"file:{told[name]}" for name in ("bank_public_key_file", "bank_next_public_key_file")
@@ -183,7 +180,7 @@ class BankKeys:
         return int(told["done"]) if told else 0
 
     def _public(self, name: str) -> Path:
-        return self._write(f"{name}_public_key.pem", sm2_pair(name).public_key.pem)
+        return self._write(f"sm2_{name}_public_key.pem", sm2_pair(name).public_key.pem)
 
     def _rsa(self, name: str) -> RsaPrivateKey:
         return _loaded(self._rsa_file(name).read_bytes())

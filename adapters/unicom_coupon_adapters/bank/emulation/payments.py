@@ -1,4 +1,4 @@
-"""聚合支付, as far as a coupon's merchant needs it: QR order, query, close, refund, refund query (sheet §1.7 to §1.9)."""
+"""聚合支付, what a coupon's merchant needs: QR order, query, close, refund and its query (sheet §1.7 to §1.9)."""
 
 from __future__ import annotations
 

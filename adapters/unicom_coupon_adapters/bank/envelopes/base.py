@@ -17,7 +17,7 @@ from unicom_coupon_sdk.crypto.sm2 import Sm2PublicKey
 from unicom_coupon_sdk.crypto.sm4 import BLOCK_BYTES, KEY_BYTES, Sm4
 from unicom_coupon_sdk.domain.events import Acknowledgement
 from unicom_coupon_sdk.errors import CouponError, ForgedMessage
-from unicom_coupon_sdk.platform.wire import Headers, HttpRequest
+from unicom_coupon_sdk.platform.wire import HttpRequest
 
 PLATFORM = "bank"
 _ZERO_IV = bytes(BLOCK_BYTES)
@@ -43,8 +43,13 @@ class Reply:
 class Envelope(Protocol):
     """A bank's envelope. Everything is verified over the text as received, before it is read."""
 
-    bank: str
-    entropy_bytes: int
+    @property
+    def bank(self) -> str:
+        """The bank's short name."""
+
+    @property
+    def entropy_bytes(self) -> int:
+        """How much randomness one attempt takes."""
 
     def build(self, call: Call, *, now: datetime, entropy: bytes) -> HttpRequest:
         """``call`` signed at ``now``. ``entropy`` is fresh for every attempt: it becomes keys and message numbers."""

@@ -1,7 +1,7 @@
-"""China Merchants Bank's envelope (sheet §1.2 to §1.6): SM2withSM3 over sorted top-level parameters.
+r"""China Merchants Bank's envelope (sheet §1.2 to §1.6): SM2withSM3 over sorted top-level parameters.
 
 ``biz_content`` is a JSON text and never written twice: what was serialised is what is signed and sent, and what was
-received is what is verified. The bank signs a text in which ``/`` is written ``\\/``; where a proxy took the
+received is what is verified. The bank signs a text in which ``/`` is written ``\/``; where a proxy took the
 backslashes away, they are put back for one second try.
 """
 

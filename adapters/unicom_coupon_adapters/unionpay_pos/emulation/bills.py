@@ -17,9 +17,10 @@ from unicom_coupon_adapters.unionpay_pos.emulation.redemptions import (
 from unicom_coupon_adapters.unionpay_pos.emulation.world import World, shown_of
 
 COLUMNS: Final = (
-    "clearing_date merchant terminal local_date local_time batch trace rrn mti proc cond type coupon_masked unicom_txn"
-    " amount_fen fee_fen net_fen resp status orig_batch orig_trace"
-).split()
+    *("clearing_date", "merchant", "terminal", "local_date", "local_time", "batch", "trace", "rrn", "mti", "proc"),
+    *("cond", "type", "coupon_masked", "unicom_txn", "amount_fen", "fee_fen", "net_fen", "resp", "status"),
+    *("orig_batch", "orig_trace"),
+)
 FEE_BP: Final = 60
 """The merchant's fee in ten-thousandths: the rate of the sheet's sample bill."""
 

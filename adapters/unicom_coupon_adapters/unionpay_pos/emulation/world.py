@@ -25,7 +25,7 @@ DEFAULT_MODES: Final[Mapping[str, str]] = {
 """How the host answers where acquirers differ (sheet 9.4); ``POST /deliveries`` with ``action=mode`` changes them."""
 
 
-class Decline(Exception):  # noqa: N818 - a verdict, not a fault
+class Decline(Exception):
     """The host says no: response code, coupon state (tag 82), upstream code (87), text for the cashier (88)."""
 
     def __init__(self, code: str, *, state: CouponState | None = None, upstream: str = "", text: str = "") -> None:

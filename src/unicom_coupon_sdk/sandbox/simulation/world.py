@@ -22,8 +22,7 @@ from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import RedeemRequest, Redemption, ReverseRequest
 from unicom_coupon_sdk.domain.requests import BindRequest, IssueRequest
 from unicom_coupon_sdk.domain.state import OperationState
-from unicom_coupon_sdk.domain.token import make_token
-from unicom_coupon_sdk.domain.verification import ScanProof
+from unicom_coupon_sdk.domain.verification import Proof
 from unicom_coupon_sdk.errors import CouponError, ForgedMessage
 from unicom_coupon_sdk.flows.bind import bind
 from unicom_coupon_sdk.flows.expire import expire
@@ -39,6 +38,7 @@ from unicom_coupon_sdk.platform.effects import Flow
 from unicom_coupon_sdk.platform.wire import HttpAnswer
 from unicom_coupon_sdk.sandbox.emulator import Callback, Emulator
 from unicom_coupon_sdk.sandbox.simulation.actor import Host
+from unicom_coupon_sdk.sandbox.simulation.holders import Holders
 from unicom_coupon_sdk.sandbox.simulation.invariants import Answers, Broken, check_ledger, check_platform
 from unicom_coupon_sdk.sandbox.simulation.network import WEATHERS, Network
 from unicom_coupon_sdk.sandbox.simulation.schedule import START, Schedule
@@ -106,6 +106,7 @@ class World:
         self.emulators: dict[str, Emulator] = {}
         self.callbacks: list[tuple[str, Callback]] = []
         sections = {}
+        phones: dict[str, list[Mapping[str, str | None]]] = {}
         for name, kind in platforms.items():
             base_url = f"https://{name.replace('_', '-')}.invalid"
             # Its own source: what an emulator draws (keys, at the first start) must not change the world.
@@ -113,10 +114,12 @@ class World:
             frame = SimulatedFrame(DocumentStore(), directory, self.schedule, drawn, self._news(name))
             emulator = kind(frame)
             emulator.credentials()
+            phones[name] = frame.messages
             sections[name] = dict(emulator.client_settings(base_url))
             self.emulators[name] = self.network.emulators[base_url.removeprefix("https://")] = emulator
         self.house = House(_settings(sections, directory), engine=memory_engine())
         self.ledger = self.house.ledger
+        self.holders = Holders(self.schedule, self.random, self.setting, self.house.token_key, phones)
         self.network.after_arrival = self._check
         self.answers = Answers()
         self.coupons: list[Coupon] = []
@@ -171,7 +174,7 @@ class World:
         self._codes = tuple(coupon.code.reveal() for coupon in self.coupons)
         for number, coupon in enumerate(self.coupons):
             for platform in self.emulators:
-                holder = Holder(phone="13800138000", user=f"oSimulatedUser{self.seed}n{number}")
+                holder = Holder(phone=f"1380013800{number}", user=f"oSimulatedUser{self.seed}n{number}")
                 request = BindRequest(coupon=coupon.code, platform=platform, holder=holder)
                 self.calmly(bind(request, setting=self.setting))
 
@@ -189,15 +192,26 @@ class World:
         return begin
 
     def _redeem(self, key: str, coupon: Coupon, platform: str) -> None:
-        token = make_token(coupon.coupon_id, at=self.schedule.now, key=self.house.token_key)
-        request = RedeemRequest(
-            idempotency_key=key,
-            platform=platform,
-            coupon=coupon.code,
-            order=Order(order_no=f"O{key.replace('-', '_')}", amount_fen=10_000),
-            proof=ScanProof(token=token),
-        )
-        self._start(redeem(request, setting=self.setting), self._redeemed)
+        order = Order(order_no=f"O{key.replace('-', '_')}", amount_fen=10_000)
+
+        def proved(proof: Proof) -> None:
+            request = RedeemRequest(
+                idempotency_key=key, platform=platform, coupon=coupon.code, order=order, proof=proof
+            )
+            self._start(redeem(request, setting=self.setting), self._redeemed)
+
+        self.holders.prove(coupon, platform, order, proved, start=self._start)
+
+    def proof(self, coupon: Coupon, platform: str, order: Order) -> Proof:
+        """What the genuine holder shows now, typed right, with nothing going wrong on the way."""
+        told: list[Proof] = []
+        mistypes, self.holders.mistypes = self.holders.mistypes, 0.0
+        self.holders.prove(coupon, platform, order, told.append, start=self.host(crash=0.0, skew_s=0.0).run)
+        while not told:
+            if not self.schedule.step():
+                raise Broken("a flow stopped without an end")
+        self.holders.mistypes = mistypes
+        return told[0]
 
     def _redeemed(self, answer: Redemption | CouponError) -> None:
         if isinstance(answer, CouponError):

@@ -152,7 +152,9 @@ def challenging(world, platform):
 
 
 def notifying(world, platform):
-    """News that the holder has the coupon, as often as the platform cares to repeat it."""
+    """News that the holder has the coupon, or has used it, as often as the platform cares to repeat it."""
+    if not any(found[0] == platform for found in world.callbacks):
+        redeemed(world, platform)
     _, callback = next(found for found in world.callbacks if found[0] == platform)
 
     def make():

@@ -138,10 +138,11 @@ def _what_happened(tally: Tally) -> Table:
     for platform in platforms:
         table.add_column(platform, justify="right")
     table.add_column(say("demo.total"), justify="right")
+    table.add_row(say("demo.issued"), *("" for _ in platforms), str(tally.issued))
     for name in ("redeemed", "reversed", "refused", "unknown_at_first"):
         parts = [str(tally.by_platform[platform].get(name, 0)) for platform in platforms]
         table.add_row(say(f"demo.{name}"), *parts, str(getattr(tally, name)))
-    for name in ("issued", "recovered_unknown", "retried_same_answer", "races"):
+    for name in ("recovered_unknown", "retried_same_answer", "races"):
         table.add_row(say(f"demo.{name}"), *("" for _ in platforms), str(getattr(tally, name)))
     return table
 

@@ -123,7 +123,7 @@ def plain(value: Any, *, reveal_codes: bool = False) -> Any:
         return {"code": value.code, "message": str(value)}
     if isinstance(value, StrEnum):
         return value.value
-    if isinstance(value, str | int) or value is None:
+    if isinstance(value, str | int | float) or value is None:
         return value
     if isinstance(value, date):
         return value.isoformat()

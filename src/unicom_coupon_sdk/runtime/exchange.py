@@ -29,10 +29,10 @@ class BadAnswer(Exception):
 class Exchange:
     """One request, and its answer in the making: feed it until it is whole.
 
-    ``written`` is the whole request. ``status``, ``headers`` and ``content`` are the answer; only the value of
-    ``Content-Length`` or ``Transfer-Encoding`` may be spelled otherwise than received. ``keeps_line`` tells whether
-    another request may follow on the same connection. ``headers`` must be complete; ``largest`` is the most bytes of
-    content.
+    ``written`` is the whole request. ``status``, ``headers`` and ``content`` are the answer as received, but for h11's
+    spelling of the values of ``Content-Length``, which it gives once if repeated alike, and of ``Transfer-Encoding``.
+    ``keeps_line`` tells whether another request may follow on the same connection. ``headers`` must be complete;
+    ``largest`` is the most bytes of content.
     """
 
     __slots__ = ("_connection", "_content", "_largest", "_told", "headers", "status", "written")

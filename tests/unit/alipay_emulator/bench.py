@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
@@ -371,7 +372,12 @@ def serial_of(pem: bytes) -> str:
 
 
 def load_private(file: str) -> RSAPrivateKey:
-    key = load_pem_private_key(Path(file).read_bytes(), password=None)
+    return _loaded(Path(file).read_bytes())
+
+
+@lru_cache(maxsize=16)
+def _loaded(pem: bytes) -> RSAPrivateKey:
+    key = load_pem_private_key(pem, password=None)
     assert isinstance(key, RSAPrivateKey)
     return key
 

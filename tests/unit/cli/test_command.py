@@ -248,6 +248,7 @@ def test_the_demo_proves_what_its_ledger_file_holds(tmp_path):
     assert (told["double_redemptions"], told["journal_sum_fen"], told["ledger_platform_differences"]) == (0, 0, 0)
     assert told["platforms"] == [PLATFORM]
     assert told["unknown_at_first"] > 0
+    assert 0 < told["seconds"] < 60
     assert told["recovered_unknown"] == told["unknown_at_first"]
     with sqlite3.connect(tmp_path / "ledger.db") as ledger:
         count = lambda state: ledger.execute("SELECT count(*) FROM coupon WHERE state = ?", (state,)).fetchone()[0]  # noqa: E731

@@ -35,7 +35,9 @@ class Holders:
     mistypes: float = 0.1
     _last: dict[tuple[str, str], Proof] = field(default_factory=dict)
 
-    def prove(self, coupon: Coupon, platform: str, order: Order, then: Callable[[Proof], None], *, start: Start) -> None:
+    def prove(
+        self, coupon: Coupon, platform: str, order: Order, then: Callable[[Proof], None], *, start: Start
+    ) -> None:
         """Call ``then`` with a proof: a rotating token at once, a one-time code when it was asked for.
 
         Where no new code comes (the coupon is spent, one was sent a moment ago), it is the last one again, as with a

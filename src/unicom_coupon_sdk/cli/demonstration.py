@@ -285,10 +285,17 @@ class Demonstration:
         ours = {r.platform for r in by_coupon.get(coupon.coupon_id, ()) if r.state is OperationState.DONE}
         theirs = set()
         for platform in self._platforms:
-            view = await self._control("GET", f"/coupons/{platform}/{coupon.code.reveal()}")
-            if view["state"].lower() in {"used", "redeemed"}:
+            if await self._is_used(platform, coupon):
                 theirs.add(platform)
         self.tally.ledger_platform_differences += len(ours ^ theirs)
+
+    async def _is_used(self, platform: str, coupon: Coupon) -> bool:
+        """What the platform itself says. One that never met the coupon (a POS line) knows nothing of it."""
+        answer = await self._http.get(f"/coupons/{platform}/{coupon.code.reveal()}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return False
+        answer.raise_for_status()
+        return str(answer.json()["state"]).lower() in {"used", "redeemed"}
 
     async def _request(self, coupon: Coupon, platform: str, *, key: str) -> RedeemRequest:
         order = Order(order_no=f"O{key.replace('-', '_')}", amount_fen=ORDER_FEN)

@@ -15,7 +15,9 @@ from unicom_coupon_adapters.alipay.emulation.moments import parse_moment
 from unicom_coupon_adapters.alipay.emulation.refusals import Refusal, invalid
 
 NUMBER: Final = r"[0-9A-Za-z_]{1,64}"
-"""What is safe in an ``out_biz_no`` (sheet §2.1)."""
+"""An ``out_trade_no`` (sheet §2.11)."""
+OUT_BIZ_NO: Final = r"[0-9A-Za-z_-]{1,64}"
+"""An ``out_biz_no``. Its letters are unconfirmed (sheet §2.1); a hyphen is taken, since clients number by UUIDs."""
 CODE: Final = r"[0-9A-Za-z\-_+=|]{1,64}"
 """The alphabet of voucher codes (sheet §2.3)."""
 _MONEY: Final = re.compile(r"(0|[1-9][0-9]{0,9})(\.[0-9]{1,2})?")

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from unicom_coupon_adapters.alipay.emulation.fields import NUMBER
+from unicom_coupon_adapters.alipay.emulation.fields import OUT_BIZ_NO
 from unicom_coupon_adapters.alipay.emulation.refusals import Refusal, invalid
 from unicom_coupon_adapters.alipay.emulation.world import Call, Reply, World
 
@@ -22,7 +22,7 @@ def once(call: Call, *, act: Callable[[str], Reply]) -> Reply:
 
     v3 marks the number optional for redeeming (sheet §2.1); the stricter reading is taken everywhere.
     """
-    number = call.fields().needed("out_biz_no", longest=64, pattern=NUMBER)
+    number = call.fields().needed("out_biz_no", longest=64, pattern=OUT_BIZ_NO)
     return numbered(
         call.world,
         call.method,

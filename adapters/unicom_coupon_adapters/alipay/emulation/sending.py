@@ -14,7 +14,7 @@ from typing import Any, Final
 from unicom_coupon_adapters.alipay.emulation.activities import owned, settled, why_not_sendable
 from unicom_coupon_adapters.alipay.emulation.activity_rules import validity
 from unicom_coupon_adapters.alipay.emulation.codes import take_code
-from unicom_coupon_adapters.alipay.emulation.fields import CODE, NUMBER, Fields
+from unicom_coupon_adapters.alipay.emulation.fields import CODE, OUT_BIZ_NO, Fields
 from unicom_coupon_adapters.alipay.emulation.moments import BEIJING, moment_of
 from unicom_coupon_adapters.alipay.emulation.platform_keys import SELLER_ID
 from unicom_coupon_adapters.alipay.emulation.refusals import Refusal, invalid, not_now
@@ -120,7 +120,7 @@ def reader(call: Call, *, open_id: str = "open_id") -> Person:
 
 def _received(call: Call, row: Fields, person: Person) -> dict[str, Any]:
     """One row's result; a repeat under its number gives the first one again."""
-    activity_id, number = row.needed("activity_id"), row.needed("out_biz_no", longest=64, pattern=NUMBER)
+    activity_id, number = row.needed("activity_id"), row.needed("out_biz_no", longest=64, pattern=OUT_BIZ_NO)
     code = row.text("voucher_code", longest=64)
     told: dict[str, Any] = {"activity_id": activity_id, "out_biz_no": number}
 

@@ -179,8 +179,11 @@ class Demonstration:
 
     async def _set_faults(self) -> None:
         for platform in self._platforms:
+            # A terminal's line carries one message at a time, so there one fault of each kind stops a whole lane.
+            is_line = Method.TERMINAL in self._client.setting.adapter(platform).profile.methods
             for kind, details in FAULTS:
-                await self._control("POST", "/faults", {"platform": platform, "kind": kind, **details})
+                share = {"times": 1 if is_line else max(1, details["times"] // len(self._platforms))}
+                await self._control("POST", "/faults", {"platform": platform, "kind": kind, **details, **share})
 
     async def _redeem(self, coupons: Sequence[Coupon]) -> None:
         """Four fifths of the coupons, one wish each; every tenth wish is sent twice at once, and twice again."""

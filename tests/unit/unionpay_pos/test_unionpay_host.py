@@ -69,7 +69,6 @@ def test_declines_say_what_is_wrong_with_the_coupon(bench: HostBench) -> None:
         "unbound": "57",
         "value": "61",
     }
-    small = Message("0200", {**terminal.redeem(bench.code()).fields})
     below = messages.redeem(
         terminal.card,
         sequence=terminal.next(),
@@ -77,7 +76,6 @@ def test_declines_say_what_is_wrong_with_the_coupon(bench: HostBench) -> None:
         value_fen=2_000,
         about={Tag.ORDER_AMOUNT: f"{4_999:012d}"},
     )
-    assert small.mti == "0200"
     assert code_of(terminal.call(below)) == "51"
 
 
@@ -290,9 +288,10 @@ def test_garbage_and_huge_lengths_are_closed_and_harm_nobody(bench: HostBench, g
     with socket.create_connection(("127.0.0.1", bench.port)) as bad:
         bad.settimeout(5)
         bad.sendall(garbage)
-        with pytest.raises(OSError, match="reset") if garbage[:1] != b"" else pytest.raises(OSError):  # noqa: PT012
-            if bad.recv(10) == b"":
-                raise ConnectionResetError("reset")
+        try:
+            assert bad.recv(10) == b""
+        except ConnectionResetError:
+            pass
     with socket.create_connection(("127.0.0.1", bench.port)) as good:
         good.sendall(echo(terminal))
         assert received(good, 1)

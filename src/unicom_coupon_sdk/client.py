@@ -42,11 +42,10 @@ from unicom_coupon_sdk.platform.adapter import Finding, PlatformAdapter
 from unicom_coupon_sdk.platform.effects import Flow, Now, Transact
 
 if TYPE_CHECKING:
+    import httpx
     from sqlalchemy import Connection, Engine
 
     from unicom_coupon_sdk.runtime.clock import Clock
-    import httpx
-
     from unicom_coupon_sdk.runtime.frames import AsyncFrameTransport, FrameTransport
     from unicom_coupon_sdk.runtime.transport import AsyncTransport, BlockingTransport
 

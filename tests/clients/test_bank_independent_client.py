@@ -151,7 +151,7 @@ def test_a_coupon_is_checked_redeemed_once_queried_and_reversed(client, sandbox)
         "138****1234",
     )
     applied = apply(client, code)
-    assert (applied["resendAfter"], applied["attemptsLeft"]) == ("60", "5")
+    assert (applied["resendAfter"], applied["attemptsLeft"]) == (60, 5)
     assert client.call("coupon/verify", {"couponCode": code})["couponState"] == "L"
     done = redeem(client, code, applied["smsToken"], code_sent(sandbox))
     assert (done["respCode"], done["tradeState"], done["couponState"]) == ("SUCCESS", "S", "R")
@@ -166,7 +166,7 @@ def test_a_wrong_code_costs_an_attempt_and_a_plain_one_is_not_taken(client, sand
     code = coupon(sandbox)
     token = apply(client, code)["smsToken"]
     wrong = redeem(client, code, token, "abcdef")
-    assert (wrong["respCode"], wrong["errCode"], wrong["attemptsLeft"]) == ("FAIL", "SMS_WRONG", "4")
+    assert (wrong["respCode"], wrong["errCode"], wrong["attemptsLeft"]) == ("FAIL", "SMS_WRONG", 4)
     plain = {"orderId": "O", "couponCode": code, "txnAmt": "5000", "smsToken": token, "smsCode": code_sent(sandbox)}
     refused = client.call("coupon/redeem", plain)
     assert (refused["returnCode"], refused["errCode"]) == ("FAIL", "FIELD_NOT_ENCRYPTED")

@@ -149,9 +149,7 @@ def test_a_foreign_terminal_lives_through_its_day(what: str, tmp_path: Path) -> 
     if what == "emulator":
         with SandboxServer(emulators={"unionpay_pos": UnionPayPosEmulator}) as server:
             told = server.credentials["unionpay_pos"]
-            codes = [
-                one["code"] for one in server.control.issue_coupons("unionpay_pos", face_fen=2_000, count=2)
-            ]
+            codes = [one["code"] for one in server.control.issue_coupons("unionpay_pos", face_fen=2_000, count=2)]
             terminal = PeerTerminal(told["port"], bytes.fromhex(told["tmk_hex"]))
             live(terminal, codes, fen=fen, total=total)
             view = server.control.coupon("unionpay_pos", codes[1])
@@ -172,14 +170,10 @@ def live(terminal: PeerTerminal, codes: list[str], *, fen: str, total: str) -> N
     assert done["39"] == "00"
     original = f"{terminal.batch}{terminal.trace:06d}"
     number = tags_of(done["62"])[0x81].decode()
-    voided = terminal.coupon(
-        "0200", "200000", "23", code=codes[1], f4=fen, f37=done["37"], f61=original, x09=number
-    )
+    voided = terminal.coupon("0200", "200000", "23", code=codes[1], f4=fen, f37=done["37"], f61=original, x09=number)
     assert voided["39"] == "00"
     totals = f"{2_000:012d}001{2_000:012d}0010" + "0" * 31
-    settled = terminal.call(
-        "0500", sealed=False, f48=totals, f49="156", f60=f"00{terminal.batch}201", f63="01 "
-    )
+    settled = terminal.call("0500", sealed=False, f48=totals, f49="156", f60=f"00{terminal.batch}201", f63="01 ")
     assert "39" not in settled
     assert (settled["48"][30], settled["48"][61]) == ("1", "1")
 
@@ -235,4 +229,3 @@ def test_a_foreign_host_understands_our_client(tmp_path: Path) -> None:
         assert [asked["t"] for asked in host.seen] == ["0800", "0200"]
         assert tags_of(host.seen[1]["62"])[3] == b"OP1"
     host.server.close()
-

@@ -2,7 +2,6 @@ from datetime import timedelta
 
 import pytest
 
-from unicom_coupon_adapters.bank.emulator import BankEmulator
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.sandbox.contract import AdapterContract
 from unicom_coupon_sdk.sandbox.inprocess import Sandbox

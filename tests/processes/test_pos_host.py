@@ -20,6 +20,7 @@ from unicom_coupon_adapters.unionpay_pos.framing import Frame, header_of
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_sdk.sandbox import papers
 
+COMMAND = [sys.executable, "-c", "from unicom_coupon_sdk.cli import main; main()", "pos-host"]
 TPDU = bytes.fromhex("6000030000")
 
 
@@ -35,7 +36,7 @@ def configured(directory: Path) -> Path:
 @contextmanager
 def started(config: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The command, until the block ends."""
-    command = [sys.executable, "-m", "unicom_coupon_sdk.cli", "pos-host", "--config", str(config), "--port", str(port)]
+    command = [*COMMAND, "--config", str(config), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout is not None
@@ -95,7 +96,7 @@ def test_the_command_serves_and_stops_when_it_is_told(tmp_path: Path) -> None:
 
 
 def test_the_command_does_not_listen_beyond_this_machine_in_the_clear(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "unicom_coupon_sdk.cli", "pos-host", "--config", str(configured(tmp_path))]
+    command = [*COMMAND, "--config", str(configured(tmp_path))]
     done = subprocess.run([*command, "--listen", "0.0.0.0"], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode != 0
     assert "TLS" in done.stdout + done.stderr
@@ -120,9 +121,7 @@ def test_a_thousand_connections_with_two_hundred_in_flight_lose_and_double_nothi
         assert {bench.state(code) for code in codes} == {"redeemed"}
 
 
-async def killed_under(
-    contents: list[bytes], *, port: int, process: subprocess.Popen[str]
-) -> list[Message | None]:
+async def killed_under(contents: list[bytes], *, port: int, process: subprocess.Popen[str]) -> list[Message | None]:
     calls = [asyncio.create_task(spoken(port, content)) for content in contents]
     await asyncio.sleep(0.15)
     process.kill()

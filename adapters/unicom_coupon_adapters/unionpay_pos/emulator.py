@@ -38,6 +38,10 @@ DEFAULT_PORT: Final = 8583
 _STEP: Final = "force_key_change"
 
 
+SANDBOX_PATIENCE_S = 3.0
+"""How long a client of the sandbox waits for an answer: a till's 60 s (sheet §8.1) would make every lost one a minute."""
+
+
 class UnionPayPosEmulator:
     """The host without sockets; see ``unicom_coupon_sdk.sandbox.emulator.Emulator`` for what each member does."""
 
@@ -61,6 +65,7 @@ class UnionPayPosEmulator:
             "tls": False,
             "tpdu": TPDU,
             "merchant_no": MERCHANT,
+            "response_timeout_s": SANDBOX_PATIENCE_S,
             "terminals": {
                 number: {"serial": serial_of(number), "tmk": f"file:{cards.master_file(number)}"} for number in NUMBERS
             },

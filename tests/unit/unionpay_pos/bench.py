@@ -58,9 +58,7 @@ class RawTerminal:
         return self.raw(self.key.seal(pack_unsealed(message)))
 
     def sign_on(self, network: SignOn = SignOn.DOUBLE_WITH_TRACK_KEY) -> Message:
-        request = messages.sign_on(
-            self.card, sequence=self.next(), keys=network, certificate="3125", serial="00000001"
-        )
+        request = messages.sign_on(self.card, sequence=self.next(), keys=network, certificate="3125", serial="00000001")
         answer = self.manage(request)
         if answer.fields[39] == "00":
             master = MasterKey.for_sandbox(self.tmk, field="tmk")
@@ -69,7 +67,9 @@ class RawTerminal:
             self.batch = int(answer.text(60)[2:8])
         return answer
 
-    def redeem(self, code: str, fen: int = 2_000, *, key: str | None = None, sequence: Sequence | None = None) -> Message:
+    def redeem(
+        self, code: str, fen: int = 2_000, *, key: str | None = None, sequence: Sequence | None = None
+    ) -> Message:
         return messages.redeem(
             self.card, sequence=sequence or self.next(), code=code, value_fen=fen, key=key, about=ORDER
         )

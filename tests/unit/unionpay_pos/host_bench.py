@@ -97,8 +97,8 @@ class HostBench:
         )
         wish = IssueRequest(idempotency_key=f"i{self._templates}", template=template, count=count)
         made = self.run(self.client.issue(wish)).coupons
-        for coupon in made if bound else ():
-            holder = Holder.parse({"phone": "13800138000"})
+        for number, coupon in enumerate(made if bound else ()):
+            holder = Holder.parse({"phone": f"138{number:08d}"})
             self.run(self.client.bind(BindRequest(coupon=coupon.code, platform="unionpay_pos", holder=holder)))
         return made
 

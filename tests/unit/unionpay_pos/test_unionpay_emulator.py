@@ -60,7 +60,16 @@ def lane() -> Iterator[Lane]:
 def test_there_are_33_terminals_with_keys_of_their_own(lane: Lane) -> None:
     told = lane.sandbox.credentials("unionpay_pos")
     assert len(told["terminals"]) == 32
-    assert set(told) == {"host", "port", "tpdu", "merchant_no", "terminal_no", "terminal_serial", "tmk_hex", "terminals"}
+    assert set(told) == {
+        "host",
+        "port",
+        "tpdu",
+        "merchant_no",
+        "terminal_no",
+        "terminal_serial",
+        "tmk_hex",
+        "terminals",
+    }
     assert all(set(one) == set(told) - {"terminals"} for one in told["terminals"])
     assert len({told["tmk_hex"], *(one["tmk_hex"] for one in told["terminals"])}) == 33
 
@@ -68,7 +77,11 @@ def test_there_are_33_terminals_with_keys_of_their_own(lane: Lane) -> None:
 def test_enquiry_redemption_void_and_a_second_redemption(lane: Lane) -> None:
     terminal, code = lane.terminal, lane.coupon()
     asked = terminal.call(messages.enquiry(terminal.card, sequence=terminal.next(), code=code))
-    assert (code_of(asked), block(asked).state, block(asked)[Tag.FACE_VALUE]) == ("00", CouponState.USABLE, f"{2000:012d}")
+    assert (code_of(asked), block(asked).state, block(asked)[Tag.FACE_VALUE]) == (
+        "00",
+        CouponState.USABLE,
+        f"{2000:012d}",
+    )
     request = terminal.redeem(code)
     answer = terminal.call(request)
     assert (code_of(answer), lane.state(code)) == ("00", "USED")

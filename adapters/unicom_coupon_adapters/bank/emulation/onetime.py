@@ -74,9 +74,9 @@ def send(call: Call, coupon: dict[str, Any], *, amount: int, scene: str) -> dict
     return {
         "smsToken": token,
         "expireTime": stamp(now + timedelta(seconds=LIFE_S)),
-        "resendAfter": str(RESEND_S),
-        "sendLeft": str(left - 1),
-        "attemptsLeft": str(ATTEMPTS - chain["wrong"]),
+        "resendAfter": RESEND_S,
+        "sendLeft": left - 1,
+        "attemptsLeft": ATTEMPTS - chain["wrong"],
     }
 
 
@@ -117,7 +117,7 @@ def _wrong(world: World, code: str, chain: dict[str, Any], now: datetime) -> Ref
     wrong = chain["wrong"] + 1
     if wrong < ATTEMPTS:
         world.store.put("chain", code, {**chain, "wrong": wrong})
-        return Refusal("SMS_WRONG", attemptsLeft=str(ATTEMPTS - wrong))
+        return Refusal("SMS_WRONG", attemptsLeft=ATTEMPTS - wrong)
     recent = [at for at in chain["locks"] if elapsed_s(at, now) < 86_400]
     until = now + timedelta(seconds=LOCK_S)
     if len(recent) + 1 >= LOCKS_A_DAY:
@@ -126,12 +126,12 @@ def _wrong(world: World, code: str, chain: dict[str, Any], now: datetime) -> Ref
     _kill(world, chain["token"])
     locks = [*recent, now.isoformat()]
     world.store.put("chain", code, {**chain, "wrong": 0, "locks": locks, "locked_until": until.isoformat()})
-    return Refusal("SMS_WRONG", attemptsLeft="0")
+    return Refusal("SMS_WRONG", attemptsLeft=0)
 
 
 def _check_lock(chain: dict[str, Any], now: datetime) -> None:
     if chain["locked_until"] and now < datetime.fromisoformat(chain["locked_until"]):
-        raise Refusal("SMS_LOCKED", attemptsLeft="0")
+        raise Refusal("SMS_LOCKED", attemptsLeft=0)
 
 
 def _chain(world: World, code: str) -> dict[str, Any]:

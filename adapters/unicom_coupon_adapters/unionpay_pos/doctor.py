@@ -28,7 +28,10 @@ def diagnose(settings: UnionPayPosSettings, *, terminals: Mapping[str, Transacti
         _finding("unionpay_pos.check_terminals", CheckState.OK, count=len(terminals)),
         _key_files(settings),
         _finding(
-            "unionpay_pos.check_channel", CheckState.OK if settings.tls else CheckState.WARN, mac=settings.mac.value
+            "unionpay_pos.check_channel",
+            CheckState.OK if settings.tls else CheckState.WARN,
+            mac=settings.mac.value,
+            tls="on" if settings.tls else "off",
         ),
     ]
     if settings.role == "host":

@@ -39,11 +39,11 @@ _STEP: Final = "force_key_change"
 
 
 SANDBOX_PATIENCE_S = 3.0
-"""How long a client of the sandbox waits for an answer: a till's 60 s (sheet §8.1) would make every lost one a minute."""
+"""How long a client of the sandbox waits for an answer: a till's 60 s (sheet §8.1) would make a lost one a minute."""
 
 
 class UnionPayPosEmulator:
-    """The host without sockets; see ``unicom_coupon_sdk.sandbox.emulator.Emulator`` for what each member does."""
+    """The host without sockets; ``unicom_coupon_sdk.sandbox.emulator.Emulator`` says what each member does."""
 
     name: str = "unionpay_pos"
     speaks_frames: bool = True

@@ -56,8 +56,8 @@ T = TypeVar("T")
 class House:
     """All that both clients share: the setting of flows, and the engine under it.
 
-    Built once from settings: keys are loaded and adapters checked here, before any call, and nothing is sent. ``engine``
-    is a prepared ledger to use instead of the settings' own.
+    Built once from settings: keys are loaded and adapters checked here, before any call, and nothing is sent.
+    ``engine`` is a prepared ledger to use instead of the settings' own.
     """
 
     def __init__(self, settings: Settings, *, keys: Keys | None = None, engine: Engine | None = None) -> None:

@@ -89,9 +89,10 @@ class CouponError(Exception):
         super().__init__(self.code)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.code, self._state()))
+        return (_rebuild, (type(self), self.code, self.state()))
 
-    def _state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
+        """All that was told to the constructor beside the code, by name; it makes the same error again."""
         return {
             "field": self.field,
             "platform": self.platform,
@@ -103,7 +104,7 @@ class CouponError(Exception):
 
     def diagnostics(self, language: str | None = None) -> Diagnosis:
         """The error in words: what happened, why, and what to do. ``language`` is ``zh`` or ``en``."""
-        values = {key: value for key, value in self._state().items() if value is not None}
+        values = {key: value for key, value in self.state().items() if value is not None}
         return Diagnosis(
             code=self.code,
             message=texts.text(self.code, part="message", language=language, values=values),
@@ -160,7 +161,7 @@ class ValidationError(CallerError, ValueError):
         if isinstance(cause, ValidationError):
             # A rule over several fields is raised with no path of its own and names the field at fault itself.
             named = field if first["loc"] else ".".join(part for part in (within, cause.field) if part)
-            return cls(cause.code, **{**cause._state(), "field": named})
+            return cls(cause.code, **{**cause.state(), "field": named})
         return cls("request.invalid", field=field, reason=first["msg"])
 
 
@@ -194,13 +195,13 @@ class ComplianceError(CallerError):
     default_code = "compliance.refused"
 
 
-class UnsupportedOperation(CallerError):  # noqa: N818 - the name is the tree's, fixed in docs
+class UnsupportedOperation(CallerError):
     """The platform does not offer this; see ``profile.capabilities``."""
 
     default_code = "platform.unsupported"
 
 
-class IdempotencyConflict(CallerError):  # noqa: N818
+class IdempotencyConflict(CallerError):
     """The idempotency key was used before with another request, or that request still runs."""
 
     default_code = "idempotency.conflict"
@@ -232,7 +233,7 @@ class PlatformUnknown(PlatformError):
     outcome = Effected.UNKNOWN
 
 
-class ForgedMessage(CouponError):  # noqa: N818
+class ForgedMessage(CouponError):
     """A message's signature, key serial, time or nonce is wrong; it was not read."""
 
     default_code = "message.forged"

@@ -154,7 +154,7 @@ class Demonstration:
         wanted = [
             (number, coupon, platform)
             for platform in self._platforms
-            if Method.SCAN not in self._client.setting.adapter(platform).profile.methods
+            if self._needs_code(platform)
             for number, coupon in enumerate(coupons)
             if self._is_wanted(number, platform)
         ]
@@ -170,6 +170,10 @@ class Demonstration:
 
         if wanted:
             await self._at_once("codes", [send(*each) for each in wanted])
+
+    def _needs_code(self, platform: str) -> bool:
+        methods = self._client.setting.adapter(platform).profile.methods
+        return Method.SMS in methods and Method.SCAN not in methods
 
     def _is_wanted(self, number: int, platform: str) -> bool:
         """Whether coupon ``number`` is redeemed or raced on ``platform``: the choices of ``_redeem`` and ``_race``."""

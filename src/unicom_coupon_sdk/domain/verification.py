@@ -3,8 +3,8 @@
 ``challenge`` says what the user must do; the proof carries the result back. Only the guard makes a
 ``VerifiedHolder``, and a redemption cannot be held without one, so nothing can switch verification off. Biometrics
 never enter: where a face or finger is checked, it is by the user's own device or by the platform, and what comes here
-is their signed verdict. A user who declines a face always has another way (the CAC and MPS measures on face recognition,
-in force since 1 June 2025, art. 10: a face must not be the only way).
+is their signed verdict. A user who declines a face always has another way (the CAC and MPS measures on face
+recognition, in force since 1 June 2025, art. 10: a face must not be the only way).
 """
 
 from __future__ import annotations

@@ -41,7 +41,10 @@ class AdapterPlugin:
 
 @cache
 def available() -> Mapping[str, EntryPoint]:
-    """The installed adapters by platform name, not loaded; looked up once a process. Raises ``ConfigurationError`` when two claim one name."""
+    """The installed adapters by platform name, not loaded; looked up once a process.
+
+    Raises ``ConfigurationError`` when two claim one name.
+    """
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
         other = found.get(point.name)

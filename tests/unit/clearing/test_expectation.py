@@ -1,8 +1,8 @@
 from datetime import UTC, date, datetime, time
 
 import pytest
-
 from tests.profiles import profile
+
 from unicom_coupon_sdk.clearing.expectation import expect
 from unicom_coupon_sdk.clearing.workdays import WorkingCalendar
 from unicom_coupon_sdk.domain.settlement import CalendarNotPublished, Cycle, DayCount, SettlementTerms

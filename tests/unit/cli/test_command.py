@@ -82,7 +82,9 @@ def test_the_same_template_file_on_the_same_day_is_the_same_wish(run, coupon, tm
 def test_expired_and_withdrawn(run, coupon):
     assert heard(run("expire", "--json"))["expired"] == 0
     assert heard(run("void", coupon["code"], "--reason", "lost", "--json"))["state"] == "void"
-    refused = run("redeem", token(run, coupon), "-p", PLATFORM, "-k", "x", "--order", "A1", "--amount-fen", 1500, "--json", code=4)
+    refused = run(
+        "redeem", token(run, coupon), "-p", PLATFORM, "-k", "x", "--order", "A1", "--amount-fen", 1500, "--json", code=4
+    )
     assert heard(refused)["error"]["code"] == "coupon.void"
 
 

@@ -1,8 +1,8 @@
 from importlib.metadata import EntryPoint
 
 import pytest
-
 from tests.profiles import profile
+
 from unicom_coupon_sdk.domain.model import Value
 from unicom_coupon_sdk.errors import ConfigurationError, UnsupportedOperation
 from unicom_coupon_sdk.platform import registry

@@ -1,7 +1,7 @@
 import pytest
 from tenacity import stop_after_attempt, stop_after_delay, wait_fixed
-
 from tests.driving import Driver
+
 from unicom_coupon_sdk.errors import PlatformRefused, PlatformUnavailable, PlatformUnknown
 from unicom_coupon_sdk.platform.effects import Now
 from unicom_coupon_sdk.platform.retry import GENTLE, NEVER, RetryPolicy, repeating

@@ -5,7 +5,7 @@ import multiprocessing
 import pytest
 
 from tests.processes.conftest import PLATFORMS, wish
-from unicom_coupon_sdk import CouponClient, CouponStateError, OperationState, Settings
+from unicom_coupon_sdk import CouponClient, CouponError, OperationState, Settings
 
 ROUNDS = 50
 
@@ -16,10 +16,10 @@ def till(settings_file, number, barrier, coupons, answers):
         platform = PLATFORMS[number % len(PLATFORMS)]
         for round_number, coupon in enumerate(coupons):
             request = wish(client, coupon, key=f"race-{round_number}-{number}", platform=platform)
-            barrier.wait()
+            barrier.wait(timeout=60)
             try:
                 answer = client.redeem(request).state.value
-            except CouponStateError as refused:
+            except CouponError as refused:
                 answer = refused.code
             answers.put((round_number, answer))
 

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -331,24 +330,3 @@ class TestSharing:
         )
         said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
         assert len(set(said.stdout.split())) == 6
-
-    @pytest.mark.slow
-    def test_two_threads_sign_faster_than_one(self) -> None:
-        key = Sm2PrivateKey.from_hex(NUMBER)
-
-        def signed(threads: int) -> float:
-            counts, stop = [0] * threads, time.perf_counter() + 0.5
-
-            def run(at: int) -> None:
-                while time.perf_counter() < stop:
-                    key.sign(b"m")
-                    counts[at] += 1
-
-            running = [threading.Thread(target=run, args=(at,)) for at in range(threads)]
-            for thread in running:
-                thread.start()
-            for thread in running:
-                thread.join()
-            return sum(counts)
-
-        assert max(signed(2) for _ in range(5)) > 1.4 * max(signed(1) for _ in range(5))

@@ -19,6 +19,7 @@ from unicom_coupon_sdk.errors import (
     PlatformUnknown,
 )
 from unicom_coupon_sdk.flows.setting import Setting
+from unicom_coupon_sdk.ledger import Hold
 from unicom_coupon_sdk.platform.effects import Flow, NewId, Now, Transact
 
 
@@ -35,15 +36,18 @@ def redeem(request: RedeemRequest, *, setting: Setting) -> Flow[Redemption]:
     repeat = yield from Transact(ledger.repeat(request, merchant_id=setting.merchant_id, now=now))
     if repeat is not None:
         return answer(repeat)
-    admission = yield from setting.guard.admit(request, adapter=adapter, merchant_id=setting.merchant_id)
-    redemption_id = yield from NewId()
-    now = yield from Now()
-    hold = yield from Transact(
-        ledger.hold(request, admission, merchant_id=setting.merchant_id, redemption_id=redemption_id, now=now)
-    )
+    try:
+        hold = yield from _hold(request, setting=setting)
+    except CallerError:
+        # A copy of this very request may have taken the coupon since the look-up: then the key answers, not the coupon.
+        now = yield from Now()
+        repeat = yield from Transact(ledger.repeat(request, merchant_id=setting.merchant_id, now=now))
+        if repeat is None:
+            raise
+        return answer(repeat)
     if hold.is_repeat:
         return answer(hold.held.redemption)
-    held = replace(hold.held, proof=request.proof, challenge=admission.verified.challenge)
+    held = hold.held
     try:
         outcome = yield from adapter.redeem(held)
     except CouponError as error:
@@ -52,6 +56,18 @@ def redeem(request: RedeemRequest, *, setting: Setting) -> Flow[Redemption]:
     if redemption.state is OperationState.RELEASED and outcome.error is not None:
         raise outcome.error
     return redemption
+
+
+def _hold(request: RedeemRequest, *, setting: Setting) -> Flow[Hold]:
+    """The coupon, taken for ``request``; with the proof at hand for a platform that checks it itself."""
+    adapter = setting.adapter(request.platform)
+    admission = yield from setting.guard.admit(request, adapter=adapter, merchant_id=setting.merchant_id)
+    redemption_id = yield from NewId()
+    now = yield from Now()
+    hold = yield from Transact(
+        setting.ledger.hold(request, admission, merchant_id=setting.merchant_id, redemption_id=redemption_id, now=now)
+    )
+    return replace(hold, held=replace(hold.held, proof=request.proof, challenge=admission.verified.challenge))
 
 
 def conclude(held: HeldRedemption, outcome: Outcome, *, setting: Setting) -> Flow[Redemption]:

@@ -187,6 +187,9 @@ class Desk:
             if known["stage"] == Stage.APPROVED:
                 return known
             if known["stage"] != Stage.RECEIVED:
+                if known["stage"] == Stage.DECLINED:  # the terminal was told no, so the coupon must not stay spent
+                    book.keep(notes, asked.key, {**known, "stage": Stage.CANCELLING})
+                    book.owe_cancel(notes, asked.key)
                 return None
             number = book.next_number(notes, "reference")
             told = {

@@ -19,7 +19,8 @@ COUPON_PLACES = {
 }  # fmt: skip
 OPERATION_PLACES = {
     OperationState.HELD: (0, 0), OperationState.DONE: (1, 0), OperationState.REVERSING: (2, 0),
-    OperationState.REVERSED: (3, 0), OperationState.UNKNOWN: (0, 1), OperationState.RELEASED: (1, 1),
+    OperationState.REVERSED: (3, 0), OperationState.UNKNOWN: (0, 1), OperationState.RELEASED: (2, 1),
+    OperationState.PENDING: (1, 2),
 }  # fmt: skip
 
 
@@ -71,6 +72,10 @@ OF_OPERATIONS = {
     "HELD": ("written down; the platform may have been told", "已记账；平台可能已收到请求"),
     "DONE": ("the platform has done it", "平台已完成"),
     "RELEASED": ("definitely not done; what was held is free again", "确定未发生；占用已释放"),
+    "PENDING": (
+        "taken on by the platform; the user or a receiver there has yet to act",
+        "平台已受理，等待用户或接收方操作",
+    ),
     "UNKNOWN": ("the platform has yet to tell; `recover` asks", "结果未知，等待平台答复；由 `recover` 查询"),
 }
 

@@ -37,6 +37,7 @@ class Effected(StrEnum):
 
     NOT_DONE = "not_done"
     DONE = "done"
+    PENDING = "pending"  # taken on, and somebody there has yet to act
     UNKNOWN = "unknown"
 
 

@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     REDEEMED = "coupon.redeemed"
     RELEASED = "coupon.released"
     UNKNOWN = "coupon.unknown"
+    PENDING = "coupon.pending"
     REVERSING = "coupon.reversing"
     REVERSED = "coupon.reversed"
     REVERSAL_DROPPED = "coupon.reversal_dropped"

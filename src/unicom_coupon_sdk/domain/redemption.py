@@ -13,7 +13,7 @@ from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.coupon import CouponTemplate, Identifier, PlatformName
 from unicom_coupon_sdk.domain.model import Value
 from unicom_coupon_sdk.domain.order import Order
-from unicom_coupon_sdk.domain.sensitive import PlatformUser
+from unicom_coupon_sdk.domain.sensitive import PlatformUser, Secret
 from unicom_coupon_sdk.domain.settlement import SettlementDate
 from unicom_coupon_sdk.domain.state import OperationState, ReversalCause
 from unicom_coupon_sdk.domain.token import QrToken
@@ -36,6 +36,22 @@ class RedeemRequest(Value):
     coupon: CouponCode | QrToken
     order: Order
     proof: Proof
+
+
+class PayOutRequest(Value):
+    """Pay a cash coupon out to its holder's account on ``platform``, the user to whom it is bound there.
+
+    ``reference`` is the merchant's own number of the pay-out. ``payee_name`` is the holder's real name, which platforms
+    check above some amount; it is passed on encrypted and never kept. One ``idempotency_key`` is one pay-out for ever:
+    the platform's request number is made once with it, and a lost answer is asked about, never sent anew.
+    """
+
+    idempotency_key: IdempotencyKey
+    platform: PlatformName
+    coupon: CouponCode | QrToken
+    reference: Identifier
+    proof: Proof
+    payee_name: Secret | None = None
 
 
 class ReverseRequest(Value):
@@ -71,8 +87,9 @@ class Binding:
 class Outcome:
     """What a platform made of an operation.
 
-    ``DONE`` with the platform's number and time; ``NOT_DONE`` or ``UNKNOWN`` with the error that says why. Refs are
-    the platform's own names that later calls need.
+    ``DONE`` with the platform's number and time; ``NOT_DONE`` or ``UNKNOWN`` with the error that says why;
+    ``PENDING`` when it was taken on and somebody there has yet to act. Refs are the platform's own names that later
+    calls need. ``instructions`` is what the user's front end needs to act on what is pending; it is never stored.
     """
 
     effected: Effected
@@ -80,6 +97,7 @@ class Outcome:
     platform_no: str | None = None
     refs: Mapping[str, str] = field(default_factory=dict)
     error: CouponError | None = None
+    instructions: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, error: CouponError) -> Outcome:
@@ -116,7 +134,10 @@ class Redemption:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is left for ``recover``: done, released or reversed."""
-        return self.state not in (OperationState.HELD, OperationState.UNKNOWN, OperationState.REVERSING)
+        return self.state not in _OPEN
+
+
+_OPEN = frozenset({OperationState.HELD, OperationState.UNKNOWN, OperationState.PENDING, OperationState.REVERSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +166,7 @@ class HeldRedemption:
     """All an adapter needs to carry a redemption out, ask about it, or take it back.
 
     ``proof`` and ``challenge`` are there only while the redemption is first carried out, for platforms that check the
-    proof themselves; they are never stored.
+    proof themselves, and so is ``payee_name`` of a pay-out; they are never stored.
     """
 
     redemption: Redemption
@@ -155,6 +176,7 @@ class HeldRedemption:
     binding: Binding
     proof: Proof | None = field(default=None, repr=False)
     challenge: Challenge | None = field(default=None, repr=False)
+    payee_name: Secret | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,16 @@ class CouponMove(StrEnum):
 
 
 class OperationState(StrEnum):
-    """Where a redemption or a reversal is. ``UNKNOWN`` is a state, not a failure: the platform has yet to tell."""
+    """Where an operation is. ``UNKNOWN`` is a state, not a failure: the platform has yet to tell.
+
+    ``PENDING`` is known: the platform has taken it on, and the user (of a pay-out) or a receiver has yet to act.
+    """
 
     HELD = "held"
     DONE = "done"
     RELEASED = "released"
     UNKNOWN = "unknown"
+    PENDING = "pending"
     REVERSING = "reversing"  # of a redemption: its reversal is under way
     REVERSED = "reversed"  # of a redemption: its reversal is done
 
@@ -58,6 +62,7 @@ class OperationMove(StrEnum):
     FINISH = "finish"
     RELEASE = "release"
     LOSE_SIGHT = "lose_sight"
+    WAIT = "wait"
     START_REVERSAL = "start_reversal"
     FINISH_REVERSAL = "finish_reversal"
     DROP_REVERSAL = "drop_reversal"
@@ -113,8 +118,12 @@ OPERATION_MOVES: Moves[OperationState, OperationMove] = Moves(
         (_O.HELD, _N.FINISH): _O.DONE,
         (_O.HELD, _N.RELEASE): _O.RELEASED,
         (_O.HELD, _N.LOSE_SIGHT): _O.UNKNOWN,
+        (_O.HELD, _N.WAIT): _O.PENDING,
         (_O.UNKNOWN, _N.FINISH): _O.DONE,
         (_O.UNKNOWN, _N.RELEASE): _O.RELEASED,
+        (_O.UNKNOWN, _N.WAIT): _O.PENDING,
+        (_O.PENDING, _N.FINISH): _O.DONE,
+        (_O.PENDING, _N.RELEASE): _O.RELEASED,
         (_O.DONE, _N.START_REVERSAL): _O.REVERSING,
         (_O.REVERSING, _N.FINISH_REVERSAL): _O.REVERSED,
         (_O.REVERSING, _N.DROP_REVERSAL): _O.DONE,

@@ -33,6 +33,9 @@ CLOCK_SLACK_S = 60
 """How far the clocks of two of our own hosts may differ, in seconds; added to every certainty."""
 
 
+_BELIEVED = frozenset({Effected.DONE, Effected.PENDING})
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What a run of ``recover`` did. ``errors`` are those of platforms that could not be asked."""
@@ -135,7 +138,7 @@ def _nothing_can_arrive(profile: PlatformProfile, deadline: datetime) -> Flow[bo
 
 def _verdict(outcome: Outcome, *, state: OperationState, certain: bool) -> Outcome | None:
     """What may be concluded from the platform's answer; ``None`` when the operation stays as it is."""
-    if outcome.effected is Effected.DONE or (outcome.effected is Effected.NOT_DONE and certain):
+    if outcome.effected in _BELIEVED or (outcome.effected is Effected.NOT_DONE and certain):
         return outcome
     if state is OperationState.HELD:
         return Outcome(effected=Effected.UNKNOWN, error=outcome.error)

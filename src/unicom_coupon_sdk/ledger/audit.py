@@ -20,8 +20,8 @@ from unicom_coupon_sdk.ledger.answers import Violation
 from unicom_coupon_sdk.ledger.statement import Query
 
 RULES = {
-    "one_live_redemption": "A coupon has at most one redemption that is held, unknown, done or reversing.",
-    "held_coupon": "A coupon is HELD just while it has a redemption that is held or unknown.",
+    "one_live_redemption": "A coupon has at most one redemption that is held, unknown, pending, done or reversing.",
+    "held_coupon": "A coupon is HELD just while it has a redemption that is held, unknown or pending.",
     "redeemed_coupon": "A coupon is REDEEMED just while it has a redemption that is done.",
     "reversing_coupon": "A coupon is REVERSING just while its redemption is, under a reversal that is held or unknown.",
     "event_versions": "A coupon's events have versions 1, 2, 3, … up to its own.",
@@ -48,9 +48,9 @@ _N, _E, _P, _U, _T, _H = (
     schema.holder_count.c,
 )
 _S, _X = OperationState, CouponState
-_LIVE = (_S.HELD, _S.UNKNOWN, _S.DONE, _S.REVERSING)
+_LIVE = (_S.HELD, _S.UNKNOWN, _S.PENDING, _S.DONE, _S.REVERSING)
 _BOOKED = (_S.DONE, _S.REVERSING, _S.REVERSED)
-_OPEN = (_S.HELD, _S.UNKNOWN)
+_OPEN = (_S.HELD, _S.UNKNOWN, _S.PENDING)
 
 _STEPS = {
     EventKind.BOUND: CouponMove.BIND,
@@ -69,6 +69,7 @@ _EXPLAINED = {
     EventKind.REVERSED: frozenset({_S.DONE}),
     EventKind.REVERSAL_DROPPED: frozenset({_S.RELEASED}),
 }
+_IN_PLACE = frozenset({EventKind.UNKNOWN, EventKind.PENDING})
 _WITHOUT_RECORD = frozenset({EventKind.ISSUED, EventKind.BOUND, EventKind.EXPIRED, EventKind.VOIDED})
 
 
@@ -115,6 +116,7 @@ def _operations_unlike_conclusions(table: Any, *, key: str) -> Query[_Subject]:
         _S.DONE: (_S.DONE, _S.REVERSING, _S.REVERSED),
         _S.RELEASED: (_S.RELEASED,),
         _S.UNKNOWN: (_S.UNKNOWN,),
+        _S.PENDING: (_S.PENDING,),
     }
     fits = or_(
         and_(table.c.conclusions == 0, table.c.state == _S.HELD.value),
@@ -288,7 +290,7 @@ def _path_violations(connection: Connection) -> Iterator[Violation]:
 
 
 def _replay(coupon_id: str, events: list[_Event]) -> Iterator[Violation]:
-    """Walks the events along the table; a coupon begins with ISSUED and an UNKNOWN stays where it is."""
+    """Walks the events along the table; a coupon begins with ISSUED; an UNKNOWN or PENDING stays where it is."""
     state = COUPON_MOVES.start
     for row in events:
         after = _after(state, row)
@@ -306,7 +308,7 @@ def _after(state: CouponState, row: _Event) -> CouponState | None:
         return state if row.version == 1 else None
     if row.version == 1:
         return None
-    if kind is EventKind.UNKNOWN:
+    if kind in _IN_PLACE:
         return state if state in (CouponState.HELD, CouponState.REVERSING) else None
     return COUPON_MOVES.after(state, _STEPS[kind])
 

@@ -285,7 +285,7 @@ class Ledger:
         return lambda connection: reversals.held(connection, self._sealer, reversal_id)
 
     def unsettled(self, *, before: datetime, limit: int, after: Pending | None = None) -> Work[tuple[Pending, ...]]:
-        """Operations that are UNKNOWN, or HELD past a deadline at or before ``before``; continues behind ``after``."""
+        """Operations UNKNOWN or PENDING, or HELD past a deadline up to ``before``; continues behind ``after``."""
         return lambda connection: operations.unsettled(connection, before=before, limit=limit, after=after)
 
     def unsettled_of(self, operation_id: str, *, before: datetime) -> Work[tuple[Pending, ...]]:

@@ -26,6 +26,7 @@ _VERDICTS = {
     Effected.DONE: OperationMove.FINISH,
     Effected.NOT_DONE: OperationMove.RELEASE,
     Effected.UNKNOWN: OperationMove.LOSE_SIGHT,
+    Effected.PENDING: OperationMove.WAIT,
 }
 _SAYS_DONE = frozenset({OperationState.DONE, OperationState.REVERSING, OperationState.REVERSED})
 
@@ -80,13 +81,17 @@ def check_repeat(*, same_input: bool, state: str, deadline: int, now: datetime) 
 def verdict_move(state: OperationState, verdict: Effected, *, operation_id: str) -> OperationMove | None:
     """The move that ``verdict`` asks for in ``state``; ``None`` when nothing is left to do.
 
-    Not knowing contradicts nothing. Raises ``LedgerError`` (``ledger.contradiction``) when the platform now says the
-    opposite of what was concluded: a person must look, because the coupon may already be elsewhere.
+    Not knowing contradicts nothing, and what is done may have been pending before. Raises ``LedgerError``
+    (``ledger.contradiction``) when the platform now says the opposite of what was concluded: a person must look,
+    because the coupon may already be elsewhere.
     """
     move = _VERDICTS[verdict]
     if OPERATION_MOVES.after(state, move) is not None:
         return move
-    agrees = verdict is Effected.UNKNOWN or (verdict is Effected.DONE) == (state in _SAYS_DONE)
+    if verdict is Effected.PENDING:
+        agrees = state is not OperationState.RELEASED
+    else:
+        agrees = verdict is Effected.UNKNOWN or (verdict is Effected.DONE) == (state in _SAYS_DONE)
     if not agrees:
         raise LedgerError(
             "ledger.contradiction", operation_id=operation_id, concluded=state.value, reported=verdict.value
@@ -177,6 +182,7 @@ def _open_of(kind: OperationKind, table: Table, *, key: str) -> Any:
     ).where(
         or_(
             columns.state == OperationState.UNKNOWN.value,
+            columns.state == OperationState.PENDING.value,
             and_(columns.state == OperationState.HELD.value, columns.deadline <= bindparam("before")),
         )
     )
@@ -212,7 +218,7 @@ _UNSETTLED_OF = Query(select(_NAMED).order_by(_NAMED.c.deadline, _NAMED.c.operat
 def unsettled(
     connection: Connection, *, before: datetime, limit: int, after: Pending | None = None
 ) -> tuple[Pending, ...]:
-    """Operations that are UNKNOWN, or HELD with a deadline at or before ``before``; the oldest deadline first.
+    """Operations UNKNOWN or PENDING, or HELD with a deadline at or before ``before``; the oldest deadline first.
 
     ``after`` continues behind an earlier answer, so that what stays open does not keep the rest from its turn.
     """

@@ -104,6 +104,7 @@ _STEPS = {
     OperationMove.FINISH: (CouponMove.REDEEM, EventKind.REDEEMED),
     OperationMove.RELEASE: (CouponMove.RELEASE, EventKind.RELEASED),
 }
+_IN_PLACE = {OperationMove.LOSE_SIGHT: EventKind.UNKNOWN, OperationMove.WAIT: EventKind.PENDING}
 
 
 def row_of(connection: Connection, redemption_id: str) -> RedemptionRow:
@@ -340,7 +341,7 @@ def conclude(
 def _move_coupon(
     connection: Connection, row: RedemptionRow, redemption: Redemption, move: OperationMove, *, now: datetime
 ) -> None:
-    if move is OperationMove.LOSE_SIGHT:
+    if move in _IN_PLACE:
         coupons.step(
             connection,
             row.coupon_id,
@@ -348,7 +349,7 @@ def _move_coupon(
             version=row.coupon_version,
             to_state=CouponState.HELD.value,
         )
-        _record(connection, EventKind.UNKNOWN, redemption, version=row.coupon_version + 1, now=now)
+        _record(connection, _IN_PLACE[move], redemption, version=row.coupon_version + 1, now=now)
         return
     by, kind = _STEPS[move]
     state, version = coupons.move(connection, row.coupon_id, state=row.coupon_state, version=row.coupon_version, by=by)

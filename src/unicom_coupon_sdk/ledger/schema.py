@@ -208,10 +208,10 @@ redemption = Table(
     _partial(
         "uq_redemption_live",
         "coupon_id",
-        where="state IN ('held', 'unknown', 'done', 'reversing')",
+        where="state IN ('held', 'unknown', 'pending', 'done', 'reversing')",
         unique=True,
     ),
-    _partial("ix_redemption_unsettled", "deadline", where="state IN ('held', 'unknown')"),
+    _partial("ix_redemption_unsettled", "deadline", where="state IN ('held', 'unknown', 'pending')"),
 )
 
 reversal = Table(

@@ -16,13 +16,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from unicom_coupon_sdk.domain.bill import BillAnswer
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.coupon import CouponTemplate
 from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
 from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
+from unicom_coupon_sdk.domain.sharing import HeldShare, HeldShareReturn, ShareOutcome
 from unicom_coupon_sdk.domain.verification import Challenge, Method, Proof, Testimony
 from unicom_coupon_sdk.errors import CouponError, UnsupportedOperation
+from unicom_coupon_sdk.platform.bill import BillOrder
 from unicom_coupon_sdk.platform.compliance import ComplianceShim
 from unicom_coupon_sdk.platform.effects import Flow
 from unicom_coupon_sdk.platform.profile import PlatformProfile
@@ -140,6 +143,34 @@ class PlatformAdapter(Protocol):
     def void(self, held: Binding, *, code: CouponCode, listing: Listing, void_no: str, reason: str) -> Flow[Outcome]:
         """Withdraw an unused coupon. Idempotent by void_no."""
 
+    def pay_out(self, held: HeldRedemption) -> Flow[Outcome]:
+        """Pay a held cash coupon out to its bound user. Idempotent by redemption id; never sent after its deadline.
+
+        Never concluded from a transport's or a status code's word alone: what is not a definite answer is UNKNOWN.
+        """
+
+    def query_pay_out(self, held: HeldRedemption) -> Flow[Outcome]:
+        """What the platform knows of a pay-out. Reads only."""
+
+    def share(self, held: HeldShare) -> Flow[ShareOutcome]:
+        """Send each receiver's part on. Idempotent by share id; never sent after its deadline."""
+
+    def query_share(self, held: HeldShare) -> Flow[ShareOutcome]:
+        """What the platform knows of a share, receiver by receiver. Reads only."""
+
+    def return_share(self, held: HeldShareReturn) -> Flow[Outcome]:
+        """Fetch one receiver's part back. Idempotent by return id; never sent after its deadline."""
+
+    def query_share_return(self, held: HeldShareReturn) -> Flow[Outcome]:
+        """What the platform knows of a return. Reads only."""
+
+    def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
+        """The bill of one day, on disk and verified; or that there is none, or not yet. Changes nothing there.
+
+        Raises ``ForgedMessage`` for a file that is not the announced one, ``ValidationError`` (``bill.…``) for one
+        that cannot be read; nothing is left in the folder then.
+        """
+
     def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
         """News whose signature was checked over the received bytes. Raises ``ForgedMessage``."""
 
@@ -193,6 +224,34 @@ class BaseAdapter:
     def void(self, held: Binding, *, code: CouponCode, listing: Listing, void_no: str, reason: str) -> Flow[Outcome]:
         """Not offered."""
         raise self._refuse("void")
+
+    def pay_out(self, held: HeldRedemption) -> Flow[Outcome]:
+        """Not offered."""
+        raise self._refuse("pay_out")
+
+    def query_pay_out(self, held: HeldRedemption) -> Flow[Outcome]:
+        """Not offered."""
+        raise self._refuse("pay_out")
+
+    def share(self, held: HeldShare) -> Flow[ShareOutcome]:
+        """Not offered."""
+        raise self._refuse("share")
+
+    def query_share(self, held: HeldShare) -> Flow[ShareOutcome]:
+        """Not offered."""
+        raise self._refuse("share")
+
+    def return_share(self, held: HeldShareReturn) -> Flow[Outcome]:
+        """Not offered."""
+        raise self._refuse("share")
+
+    def query_share_return(self, held: HeldShareReturn) -> Flow[Outcome]:
+        """Not offered."""
+        raise self._refuse("share")
+
+    def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
+        """Not offered."""
+        raise self._refuse("fetch_bill")
 
     def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
         """Not offered."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from unicom_coupon_sdk.platform.wire import FrameEndpoint, HttpAnswer, HttpRequest, TransportRules
@@ -44,10 +45,15 @@ class HttpCall(Effect[HttpAnswer]):
 
     Raises ``PlatformUnavailable`` (``platform.not_reached``) when no byte was sent, ``PlatformUnknown``
     (``platform.no_answer``) when the request may have arrived and no whole answer came back.
+
+    With ``save_to`` the body of an answer 200 goes into that file as it comes, however large, and ``content`` is empty;
+    the file is made anew, readable by its owner alone, and is gone again when no whole answer came. Any other answer
+    comes back as usual. ``rules.largest_answer`` holds in both cases.
     """
 
     request: HttpRequest
     rules: TransportRules
+    save_to: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,16 @@ class Transact(Effect[T]):
     """
 
     work: Callable[[Connection], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Local(Effect[T]):
+    """Run ``work``, which reads and writes files of this machine and nothing else, off the event loop.
+
+    Long work is fine. Cancelling a flow lets the work end first; it must leave files whole or not at all.
+    """
+
+    work: Callable[[], T]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from unicom_coupon_sdk.domain.bill import BillKind
 from unicom_coupon_sdk.domain.limits import Limit
 from unicom_coupon_sdk.domain.settlement import SettlementTerms
 from unicom_coupon_sdk.domain.verification import Method
 from unicom_coupon_sdk.errors import UnsupportedOperation
+from unicom_coupon_sdk.platform.bill import BillSource
 
 INTERFACE_VERSION = 1
 """The version of the adapter interface. An adapter built for another is refused before use."""
@@ -50,7 +52,8 @@ class PlatformProfile:
 
     ``request_lifetime_s``: how long after its timestamp a signed request can still take effect; a lost request is
     certainly dead after that. ``send_window_s``: how long after the hold a redemption may still be sent. ``recover``
-    believes a platform's "not done" only when both are over. ``experimental`` marks what no official client confirms.
+    believes a platform's "not done" only when both are over. ``bills`` are the files that say what happened, none
+    where the platform gives none. ``experimental`` marks what no official client confirms.
     """
 
     name: str
@@ -66,12 +69,20 @@ class PlatformProfile:
     signing: tuple[str, ...]
     request_lifetime_s: int
     send_window_s: int
+    bills: tuple[BillSource, ...] = ()
     experimental: bool = False
 
     def require(self, capability: Capability) -> None:
         """Raises ``UnsupportedOperation`` when the platform does not offer ``capability``."""
         if capability not in self.capabilities:
             raise UnsupportedOperation("platform.unsupported", platform=self.name, operation=capability.value)
+
+    def bill(self, kind: BillKind) -> BillSource:
+        """The platform's bill of ``kind``. Raises ``UnsupportedOperation`` (``bill.not_offered``)."""
+        for source in self.bills:
+            if source.kind is kind:
+                return source
+        raise UnsupportedOperation("bill.not_offered", field="kind", platform=self.name, kind=kind.value)
 
     def limits_on(self, day: date) -> tuple[Limit, ...]:
         """The limits in force on a Beijing day."""

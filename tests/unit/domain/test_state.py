@@ -44,4 +44,8 @@ def test_a_released_or_reversed_operation_never_moves_again(state):
 
 def test_unknown_never_goes_back_to_held():
     assert OperationState.HELD not in OPERATION_MOVES.table.values()
-    assert OPERATION_MOVES.sources(OperationMove.FINISH) == {OperationState.HELD, OperationState.UNKNOWN}
+    assert OPERATION_MOVES.sources(OperationMove.FINISH) == {
+        OperationState.HELD,
+        OperationState.UNKNOWN,
+        OperationState.PENDING,
+    }

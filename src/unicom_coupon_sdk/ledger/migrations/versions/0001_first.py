@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Text(), nullable=True),
         sa.Column("settles_on", sa.String(length=64), nullable=True),
         sa.CheckConstraint(
-            "to_state IN ('held', 'done', 'released', 'unknown', 'reversing', 'reversed')",
+            "to_state IN ('held', 'done', 'released', 'unknown', 'pending', 'reversing', 'reversed')",
             name=op.f("ck_conclusion_to_state"),
         ),
         sa.PrimaryKeyConstraint("operation_id", "number", name=op.f("pk_conclusion")),
@@ -293,7 +293,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=64), nullable=False),
         sa.Column("conclusions", sa.Integer(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('held', 'done', 'released', 'unknown', 'reversing', 'reversed')",
+            "state IN ('held', 'done', 'released', 'unknown', 'pending', 'reversing', 'reversed')",
             name=op.f("ck_redemption_state"),
         ),
         sa.CheckConstraint("value_fen >= 0", name=op.f("ck_redemption_value_fen")),
@@ -306,15 +306,15 @@ def upgrade() -> None:
             "ix_redemption_unsettled",
             ["deadline"],
             unique=False,
-            sqlite_where=sa.text("state IN ('held', 'unknown')"),
-            postgresql_where=sa.text("state IN ('held', 'unknown')"),
+            sqlite_where=sa.text("state IN ('held', 'unknown', 'pending')"),
+            postgresql_where=sa.text("state IN ('held', 'unknown', 'pending')"),
         )
         batch_op.create_index(
             "uq_redemption_live",
             ["coupon_id"],
             unique=True,
-            sqlite_where=sa.text("state IN ('held', 'unknown', 'done', 'reversing')"),
-            postgresql_where=sa.text("state IN ('held', 'unknown', 'done', 'reversing')"),
+            sqlite_where=sa.text("state IN ('held', 'unknown', 'pending', 'done', 'reversing')"),
+            postgresql_where=sa.text("state IN ('held', 'unknown', 'pending', 'done', 'reversing')"),
         )
 
     op.create_table(

@@ -7,6 +7,7 @@ thread that gathers those of all waiting flows into one commit. The flows are th
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,7 @@ from unicom_coupon_sdk.platform.effects import (
     Flow,
     FrameCall,
     HttpCall,
+    Local,
     NewId,
     Now,
     RandomBytes,
@@ -38,6 +40,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 T = TypeVar("T")
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """What ``work`` returns. It is ended even when nobody waits for it any more, so that no file is left half made."""
+    context = contextvars.copy_context()
+    future = asyncio.get_running_loop().run_in_executor(None, context.run, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if not future.cancelled():
+            await asyncio.wait([future])
+            future.exception()
+        raise
 
 
 class _Running:
@@ -73,6 +88,7 @@ class AsyncRuntime:
             Transact: self._transact,
             HttpCall: transport.send,
             FrameCall: (frames or AsyncFrames()).send,
+            Local: lambda effect: _in_thread(effect.work),
             Sleep: lambda effect: clock.async_sleep(effect.seconds),
         }
         self._instant: Mapping[type[Effect[Any]], Callable[[Any], Any]] = {

@@ -7,6 +7,7 @@ reading.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import h11
@@ -16,6 +17,9 @@ from unicom_coupon_sdk.platform.wire import Headers, HttpRequest
 LARGEST_HEAD = 64 * 1024
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _END = h11.EndOfMessage()
+
+
+Pour = Callable[[int, Headers], Callable[[bytes], object] | None]
 
 
 class BadAnswer(Exception):
@@ -32,16 +36,31 @@ class Exchange:
     ``written`` is the whole request. ``status``, ``headers`` and ``content`` are the answer as received, but for h11's
     spelling of the values of ``Content-Length``, which it gives once if repeated alike, and of ``Transfer-Encoding``.
     ``keeps_line`` tells whether another request may follow on the same connection. ``headers`` must be complete;
-    ``largest`` is the most bytes of content.
+    ``largest`` is the most bytes of content. ``pour`` is asked when the answer's head has come, and may give a function
+    that takes the content as it comes, so that none is kept here.
     """
 
-    __slots__ = ("_connection", "_content", "_largest", "_told", "headers", "status", "written")
+    __slots__ = (
+        "_connection",
+        "_content",
+        "_largest",
+        "_pour",
+        "_size",
+        "_take",
+        "_told",
+        "headers",
+        "status",
+        "written",
+    )
 
-    def __init__(self, request: HttpRequest, headers: Headers, *, largest: int) -> None:
+    def __init__(self, request: HttpRequest, headers: Headers, *, largest: int, pour: Pour | None = None) -> None:
         # One h11 connection for each exchange: to start its next cycle takes as long as to make another.
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
         self._content = bytearray()
+        self._take: Callable[[bytes], object] = self._content.extend
+        self._pour = pour
         self._largest = largest
+        self._size = 0
         self._told = 0  # bytes of content that are to come, if the head says so
         self.status = 0
         self.headers: Headers = ()
@@ -75,13 +94,14 @@ class Exchange:
             unread = b"" if self.status else self._connection.trailing_data[0]
             event = self._connection.next_event()
             if event is h11.NEED_DATA:
-                self._check_size(max(self._told, len(self._content)))
+                self._check_size(max(self._told, self._size))
                 return False
             if isinstance(event, h11.EndOfMessage):
                 return True
             if isinstance(event, h11.Data):
-                self._content += event.data
-                self._check_size(len(self._content))
+                self._size += len(event.data)
+                self._check_size(self._size)
+                self._take(event.data)
             elif isinstance(event, (h11.Response, h11.InformationalResponse)):
                 _check_head(unread[: len(unread) - len(self._connection.trailing_data[0])])
                 if isinstance(event, h11.Response):
@@ -98,6 +118,8 @@ class Exchange:
         self.headers = tuple(
             [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw_items()]
         )
+        if self._pour is not None:
+            self._take = self._pour(self.status, self.headers) or self._take
 
     def _check_size(self, size: int) -> None:
         if size > self._largest:

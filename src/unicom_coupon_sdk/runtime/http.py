@@ -22,12 +22,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
 from unicom_coupon_sdk.platform.effects import HttpCall
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, TransportRules
 from unicom_coupon_sdk.runtime import forks
+from unicom_coupon_sdk.runtime.saved import SavedBody, save, saves
 from unicom_coupon_sdk.runtime.transport import (
     WHOLE_ANSWER,
     AsyncTransport,
@@ -108,19 +109,17 @@ class BlockingHttp:
                 response = client.send(request, stream=True, auth=None, follow_redirects=False)
             try:
                 if response.is_stream_consumed:
-                    return _read_before(response)
-                _check_length(response.headers.get("content-length"), call=call)
-                content = bytearray()
-                for chunk in response.iter_raw():
-                    content += chunk
-                    _check_growth(len(content), call=call)
-                    if time.monotonic() > give_up_at:
-                        raise no_answer("timeout", host=call.request.host)
+                    return _read_before(response, call)
+                with _Body(call, response) as body:
+                    for chunk in response.iter_raw():
+                        body.take(chunk)
+                        if time.monotonic() > give_up_at:
+                            raise no_answer("timeout", host=call.request.host)
+                    return body.finish()
             finally:
                 response.close()
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             _raise_httpx(error, host=call.request.host)
-        return whole_answer(response.status_code, _as_text(response.headers.raw), bytes(content), call=call)
 
     def close(self) -> None:
         """Close our own connections. A later call raises ``ConfigurationError`` (``transport.closed``)."""
@@ -243,18 +242,17 @@ async def _by_httpx(client: httpx.AsyncClient, call: HttpCall, headers: Headers)
     if client.is_closed:
         raise ConfigurationError("transport.closed")
     request = _httpx_request(call, headers, is_ours=False)
-    content = bytearray()
     try:
         async with asyncio.timeout(_whole_s(call.rules)):
             with _unlogged():
                 response = await client.send(request, stream=True, auth=None, follow_redirects=False)
             try:
                 if response.is_stream_consumed:
-                    return _read_before(response)
-                _check_length(response.headers.get("content-length"), call=call)
-                async for chunk in response.aiter_raw():
-                    content += chunk
-                    _check_growth(len(content), call=call)
+                    return _read_before(response, call)
+                with _Body(call, response) as body:
+                    async for chunk in response.aiter_raw():
+                        body.take(chunk)
+                    return body.finish()
             finally:
                 await response.aclose()
     except (httpx.HTTPError, httpx.StreamError, OSError) as error:
@@ -263,7 +261,6 @@ async def _by_httpx(client: httpx.AsyncClient, call: HttpCall, headers: Headers)
         if _is_aiohttps(error):  # which httpx-aiohttp lets through for an answer that is not HTTP
             _raise_aiohttp(error, host=call.request.host)
         raise
-    return whole_answer(response.status_code, _as_text(response.headers.raw), bytes(content), call=call)
 
 
 def _httpx_request(call: HttpCall, headers: Headers, *, is_ours: bool) -> httpx.Request:
@@ -295,9 +292,50 @@ def _httpx_request(call: HttpCall, headers: Headers, *, is_ours: bool) -> httpx.
     return request
 
 
-def _read_before(response: httpx.Response) -> HttpAnswer:
+def _read_before(response: httpx.Response, call: HttpCall) -> HttpAnswer:
     # A caller's hook, cache or mock has read the answer already, and undone its coding.
-    return HttpAnswer(response.status_code, _as_text(response.headers.raw), response.content)
+    answer = HttpAnswer(response.status_code, _as_text(response.headers.raw), response.content)
+    return save(answer, call)
+
+
+class _Body:
+    """The body of an answer as it comes, bound for memory or for the call's file; within the call's limit."""
+
+    def __init__(self, call: HttpCall, response: httpx.Response) -> None:
+        self._call, self._response = call, response
+        self._headers = _as_text(response.headers.raw)
+        self._content = bytearray()
+        self._size = 0
+        self._saved: SavedBody | None = None
+
+    def take(self, chunk: bytes) -> None:
+        """The next bytes as received."""
+        self._size += len(chunk)
+        if self._size > self._call.rules.largest_answer:
+            raise no_answer("too_large", host=self._call.request.host)
+        if self._saved is None:
+            self._content += chunk
+        else:
+            self._saved.take(chunk)
+
+    def finish(self) -> HttpAnswer:
+        """The whole answer."""
+        if self._saved is not None:
+            return self._saved.finish()
+        return whole_answer(self._response.status_code, self._headers, bytes(self._content), call=self._call)
+
+    def __enter__(self) -> Self:
+        told = self._response.headers.get("content-length")
+        if told is not None and told.isdecimal() and int(told) > self._call.rules.largest_answer:
+            raise no_answer("too_large", host=self._call.request.host)
+        if saves(self._call, self._response.status_code):
+            coding = self._response.headers.get("content-encoding")
+            self._saved = SavedBody(self._call, self._response.status_code, self._headers, coding=coding)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._saved is not None:
+            self._saved.drop()
 
 
 def _raise_httpx(error: Exception, *, host: str) -> NoReturn:
@@ -343,16 +381,6 @@ def _is_tls(error: BaseException | None) -> bool:
             return True
         error, seen = error.__cause__ or error.__context__, seen + 1
     return False
-
-
-def _check_length(told: str | None, *, call: HttpCall) -> None:
-    if told is not None and told.isdecimal() and int(told) > call.rules.largest_answer:
-        raise no_answer("too_large", host=call.request.host)
-
-
-def _check_growth(size: int, *, call: HttpCall) -> None:
-    if size > call.rules.largest_answer:
-        raise no_answer("too_large", host=call.request.host)
 
 
 def _as_text(raw: Any) -> Headers:

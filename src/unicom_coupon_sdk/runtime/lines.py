@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, cast
 
-from unicom_coupon_sdk.errors import ConfigurationError
+from unicom_coupon_sdk.errors import ConfigurationError, CouponError
 from unicom_coupon_sdk.platform.effects import HttpCall
-from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, TransportRules
+from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, TransportRules, header
 from unicom_coupon_sdk.runtime.exchange import BadAnswer, Exchange
+from unicom_coupon_sdk.runtime.saved import SavedBody, saves
 from unicom_coupon_sdk.runtime.transport import WHOLE_ANSWER, Origin, no_answer, not_reached, origin_of, whole_answer
 
 MOST_LINES = 256
@@ -66,10 +67,13 @@ class Connections:
         if pool is None:
             tls = self._tls if origin.scheme == "https" else None
             pool = self._pools[origin] = _Pool(origin, tls)
-        exchange = Exchange(request, headers, largest=rules.largest_answer)
+        body = _Pouring(call)
+        exchange = Exchange(request, headers, largest=rules.largest_answer, pour=body if call.save_to else None)
         line = await pool.lease(rules)
         try:
             await line.perform(exchange, rules)
+            if body.saved is not None:
+                return body.saved.finish()
         except BadAnswer as failure:
             line.abort()
             raise no_answer(failure.reason, host=origin.host) from None
@@ -77,8 +81,24 @@ class Connections:
             line.abort()
             raise
         finally:
+            if body.saved is not None:
+                body.saved.drop()
             pool.give_back(line)
         return whole_answer(exchange.status, exchange.headers, exchange.content, call=call)
+
+
+class _Pouring:
+    """Opens the file of a call that wants its answer saved, once there is an answer to save."""
+
+    def __init__(self, call: HttpCall) -> None:
+        self._call = call
+        self.saved: SavedBody | None = None
+
+    def __call__(self, status: int, headers: Headers) -> Callable[[bytes], object] | None:
+        if not saves(self._call, status):
+            return None
+        self.saved = SavedBody(self._call, status, headers, coding=header(headers, "content-encoding"))
+        return self.saved.take
 
 
 class _Line(asyncio.Protocol):
@@ -135,7 +155,7 @@ class _Line(asyncio.Protocol):
         else:
             self._end(BadAnswer("timeout"))
 
-    def _end(self, failure: BadAnswer | None = None) -> None:
+    def _end(self, failure: BadAnswer | CouponError | None = None) -> None:
         exchange, waiter = self._exchange, self._waiter
         self._exchange = self._waiter = None
         if failure is not None or exchange is None or not exchange.keeps_line:
@@ -165,7 +185,7 @@ class _Line(asyncio.Protocol):
         self._heard_at = self._loop.time()
         try:
             is_whole = self._exchange.feed(data)
-        except BadAnswer as failure:
+        except (BadAnswer, CouponError) as failure:
             self._end(failure)
         else:
             if is_whole:

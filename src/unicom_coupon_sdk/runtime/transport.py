@@ -168,17 +168,24 @@ def whole_answer(status: int, headers: Headers, content: bytes, *, call: HttpCal
     Signatures are over the decoded body. Raises ``PlatformUnknown`` for a body that does not decode, or is larger
     than allowed when decoded.
     """
-    coding = header(headers, "content-encoding")
-    if coding is not None and content and coding.strip().lower() not in {"", "identity"}:
-        content = _decoded(content, coding.strip().lower(), call=call)
+    if content:
+        decoder = decoder_of(header(headers, "content-encoding"), host=call.request.host)
+        content = content if decoder is None else _decoded(content, decoder, call=call)
     return HttpAnswer(status, headers, content)
 
 
-def _decoded(content: bytes, coding: str, *, call: HttpCall) -> bytes:
-    host = call.request.host
+def decoder_of(coding: str | None, *, host: str) -> zlib._Decompress | None:
+    """What undoes a transport coding, if there is one. Raises ``PlatformUnknown`` for one that is not known."""
+    coding = (coding or "").strip().lower()
+    if coding in {"", "identity"}:
+        return None
     if coding not in {"gzip", "x-gzip", "deflate"}:
         raise no_answer("coding", host=host)
-    decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | (32 if coding == "deflate" else 16))
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | (32 if coding == "deflate" else 16))
+
+
+def _decoded(content: bytes, decoder: zlib._Decompress, *, call: HttpCall) -> bytes:
+    host = call.request.host
     try:
         plain = decoder.decompress(content, call.rules.largest_answer + 1)
     except zlib.error:

@@ -17,6 +17,7 @@ from unicom_coupon_sdk.errors import ConfigurationError
 from unicom_coupon_sdk.platform.effects import FrameCall, HttpCall
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest
 from unicom_coupon_sdk.runtime.frames import InlineFrames
+from unicom_coupon_sdk.runtime.saved import save
 from unicom_coupon_sdk.runtime.transport import Inline, complete_headers, no_answer, not_reached, whole_answer
 from unicom_coupon_sdk.sandbox import papers
 from unicom_coupon_sdk.sandbox.clock import SimulatedClock, real_now
@@ -180,7 +181,7 @@ class InProcessTransport:
             raise no_answer("closed", host=request.host)
         if len(answer.content) > rules.largest_answer:
             raise no_answer("too_large", host=request.host)
-        return whole_answer(answer.status, answer.headers, answer.content, call=call)
+        return save(whole_answer(answer.status, answer.headers, answer.content, call=call), call)
 
     def close(self) -> None:
         """Nothing to close."""

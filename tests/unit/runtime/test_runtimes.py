@@ -13,7 +13,7 @@ from tests.peers import call_to, peer
 from tests.stores import add, names
 
 from unicom_coupon_sdk.errors import ConfigurationError, CouponStateError, PlatformUnknown
-from unicom_coupon_sdk.platform.effects import Effect, FrameCall, NewId, Now, RandomBytes, Sleep, Transact
+from unicom_coupon_sdk.platform.effects import Effect, FrameCall, Local, NewId, Now, RandomBytes, Sleep, Transact
 from unicom_coupon_sdk.platform.retry import GENTLE, repeating
 from unicom_coupon_sdk.platform.wire import FrameEndpoint, HttpAnswer
 from unicom_coupon_sdk.runtime import AsyncRuntime, BlockingRuntime, Inline, OffsetClock
@@ -350,3 +350,40 @@ def test_importing_the_runtime_imports_no_heavy_library():
     )
     told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
     assert told.stdout.strip() == ""
+
+
+def test_local_work_gives_its_result_and_its_error(run, tmp_path):
+    def flow():
+        (yield from Local(lambda: (tmp_path / "made").write_text("x")))
+        try:
+            yield from Local((tmp_path / "missing").read_text)
+        except FileNotFoundError:
+            return (yield from Local((tmp_path / "made").read_text))
+
+    assert run(flow()) == "x"
+
+
+def test_local_work_leaves_the_event_loop_free_and_ends_when_its_flow_is_cancelled(tmp_path):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        assert go_on.wait(10)
+        (tmp_path / "made").write_text("whole")
+
+    def flow():
+        yield from Local(work)
+
+    async def main():
+        async with AsyncRuntime() as runtime:
+            task = asyncio.create_task(runtime.run(flow()))
+            await asyncio.to_thread(begun.wait, 10)
+            task.cancel()
+            await asyncio.sleep(0)
+            assert not task.done()
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (tmp_path / "made").read_text() == "whole"
+
+    asyncio.run(main())

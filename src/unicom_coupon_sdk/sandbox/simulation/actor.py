@@ -14,6 +14,7 @@ from unicom_coupon_sdk.platform.effects import (
     Flow,
     FrameCall,
     HttpCall,
+    Local,
     NewId,
     Now,
     RandomBytes,
@@ -94,6 +95,13 @@ class Host:
                 else:
                     self._resume(flow, _sending(flow, value), done)
                 self.after_transact()
+            case Local(work=work):
+                try:
+                    value = work()
+                except CouponError as error:
+                    self._resume(flow, _throwing(flow, error), done)
+                else:
+                    self._resume(flow, _sending(flow, value), done)
             case Sleep(seconds=seconds):
                 self.schedule.put(seconds, lambda: self._advance(flow, _sending(flow, None), done))
             case HttpCall() | FrameCall():

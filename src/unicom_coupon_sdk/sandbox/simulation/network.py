@@ -14,6 +14,7 @@ from enum import Enum
 from unicom_coupon_sdk.errors import CouponError, PlatformUnavailable, PlatformUnknown
 from unicom_coupon_sdk.platform.effects import FrameCall, HttpCall
 from unicom_coupon_sdk.platform.wire import HttpAnswer
+from unicom_coupon_sdk.runtime.saved import save
 from unicom_coupon_sdk.sandbox.emulator import FRAME_METHOD, Emulator, FrameAnswer, Received
 from unicom_coupon_sdk.sandbox.simulation.schedule import Schedule
 
@@ -125,7 +126,7 @@ def _received(call: HttpCall | FrameCall) -> Received:
 def _told(call: HttpCall | FrameCall, answer: HttpAnswer, *, platform: str) -> HttpAnswer | bytes | CouponError:
     """What the caller hears: the answer, or for a frame that it does not accept, nothing."""
     if isinstance(call, HttpCall):
-        return answer
+        return save(answer, call)
     gone = isinstance(answer, FrameAnswer) and (answer.is_dropped or answer.is_silent)
     if gone or (call.accepts is not None and not call.accepts(answer.content)):
         return PlatformUnknown("platform.no_answer", platform=platform, reason="timeout")

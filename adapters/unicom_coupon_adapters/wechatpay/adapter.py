@@ -11,6 +11,7 @@ from binascii import b2a_base64
 from collections.abc import Mapping
 
 from unicom_coupon_adapters.wechatpay import notifications
+from unicom_coupon_adapters.wechatpay.bills import Bills
 from unicom_coupon_adapters.wechatpay.busifavor import BusiFavor
 from unicom_coupon_adapters.wechatpay.compliance import SHIM
 from unicom_coupon_adapters.wechatpay.credentials import load_credentials
@@ -24,12 +25,14 @@ from unicom_coupon_adapters.wechatpay.trade import Trades
 from unicom_coupon_adapters.wechatpay.verification import instructions, testimony
 from unicom_coupon_adapters.wechatpay.weixin import MiniProgram
 from unicom_coupon_sdk.crypto.providers import Keys
+from unicom_coupon_sdk.domain.bill import BillAnswer
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
 from unicom_coupon_sdk.domain.verification import Testimony
 from unicom_coupon_sdk.errors import CouponError, PlatformUnavailable
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, ChallengeOrder, Finding, IssueOrder, VerifyOrder
+from unicom_coupon_sdk.platform.bill import BillOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now
 from unicom_coupon_sdk.platform.wire import Headers
 
@@ -44,6 +47,7 @@ class WechatPayAdapter(BaseAdapter):
         self.busifavor = BusiFavor(self.gateway)
         self.product_coupons = ProductCoupons(self.gateway)
         self.trades = Trades(self.gateway)
+        self._bills = Bills(self.gateway)
         self.program = MiniProgram(settings, secret=credentials.app_secret)
         self.profile = profile_of(settings, has_secret=credentials.app_secret is not None)
         self.compliance = SHIM
@@ -88,6 +92,10 @@ class WechatPayAdapter(BaseAdapter):
             openid = openid_of(held)
             return self.product_coupons.void(openid, code=code, listing=listing, void_no=void_no, reason=reason)
         return self.busifavor.void(code, listing=listing, void_no=void_no, reason=reason)
+
+    def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
+        """The trade, fund-flow or profit-sharing bill of a day. Raises as ``Bills.fetch``."""
+        return self._bills.fetch(order)
 
     def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
         """The news in a callback, verified over the bytes received, then decrypted. Raises ``ForgedMessage``.

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ from unicom_coupon_sdk.errors import (
     PlatformUnavailable,
     PlatformUnknown,
 )
+from unicom_coupon_sdk.platform.bill_files import LARGEST
 from unicom_coupon_sdk.platform.effects import Flow, HttpCall, Now, RandomBytes, Sleep
 from unicom_coupon_sdk.platform.retry import RetryPolicy, repeating
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, HttpRequest, TransportRules
@@ -46,11 +48,14 @@ _NONCE_BYTES = 16
 _WAIT_FOR_OTHERS_S = (0.2, 0.4, 0.8, 1.6)
 
 
+_NEVER_SOON = frozenset({"platform.too_late", "wechatpay.statement_creating"})
+
+
 class _Policy(RetryPolicy):
     __slots__ = ()
 
     def allows(self, error: PlatformError) -> bool:
-        return error.code != "platform.too_late" and RetryPolicy.allows(self, error)
+        return error.code not in _NEVER_SOON and RetryPolicy.allows(self, error)
 
 
 PATIENT = _Policy(
@@ -93,6 +98,7 @@ class Gateway:
         self._gate = RefreshGate()
         hosts = frozenset(urlsplit(url).hostname or "" for url in self._bases)
         self._rules = TransportRules(allowed_hosts=hosts)
+        self._file_rules = replace(self._rules, largest_answer=LARGEST)
 
     def call(self, call: Call, *, not_after: datetime | None = None) -> Flow[Answer]:
         """The verified answer to ``call``, repeated by ``PATIENT``.
@@ -176,8 +182,11 @@ class Gateway:
         self._gate.done(made.answered_at)
         return len(found)
 
-    def download(self, url: str) -> Flow[bytes]:
-        """The bytes behind a ``download_url`` of a bill. Such answers are unsigned (sheet 4): compare their digest."""
+    def download(self, url: str, *, to: Path) -> Flow[None]:
+        """The file behind a ``download_url``, at ``to``. Such answers are unsigned (sheet 4): compare their digest.
+
+        Raises ``PlatformRefused`` (``wechatpay.download_host`` before any I/O) and ``PlatformUnavailable``.
+        """
         parts = urlsplit(url)
         if parts.hostname not in self._rules.allowed_hosts:
             raise PlatformRefused("wechatpay.download_host", platform=PLATFORM)
@@ -190,12 +199,11 @@ class Gateway:
         )
         headers = (("Accept", "*/*"), ("User-Agent", USER_AGENT), ("Authorization", signature))
         try:
-            answer = yield from HttpCall(HttpRequest("GET", base + target, headers), self._rules)
+            answer = yield from HttpCall(HttpRequest("GET", base + target, headers), self._file_rules, save_to=to)
         except PlatformUnknown as error:
             raise _unavailable(error) from error
         if answer.status != 200:
             raise refusal_of(answer, is_write=False)
-        return answer.content
 
     # --- one attempt ---
 

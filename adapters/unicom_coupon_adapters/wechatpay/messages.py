@@ -244,3 +244,7 @@ ECHO = Api(
 TRADE_BILL = Api(
     "bill.trade", "GET", "/v3/bill/tradebill", is_write=False, query=fields("bill_date bill_type tar_type")
 )
+FUNDS_BILL = Api(
+    "bill.funds", "GET", "/v3/bill/fundflowbill", is_write=False, query=fields("bill_date account_type tar_type")
+)
+SHARE_BILL = Api("bill.share", "GET", "/v3/profitsharing/bills", is_write=False, query=fields("bill_date tar_type"))

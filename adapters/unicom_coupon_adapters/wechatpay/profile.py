@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from unicom_coupon_adapters.wechatpay.layouts import SOURCES
 from unicom_coupon_adapters.wechatpay.settings import BACKUP_URL, PRIMARY_URL, WEIXIN_URL, WechatPaySettings
 from unicom_coupon_adapters.wechatpay.signing import RSA_SCHEME, SM_SCHEME
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
@@ -42,6 +43,7 @@ PROFILE = PlatformProfile(
             Capability.REVERSE,
             Capability.VOID,
             Capability.NOTIFY,
+            Capability.FETCH_BILL,
         }
     ),
     methods=(Method.SCAN, Method.LOGIN, Method.BIOMETRIC),
@@ -77,6 +79,7 @@ PROFILE = PlatformProfile(
     # that far ahead without a call failing, so a request can take effect up to 10 minutes after we signed it.
     request_lifetime_s=600,
     send_window_s=60,
+    bills=SOURCES,
 )
 """The facts that hold for every merchant."""
 

@@ -37,6 +37,18 @@ if TYPE_CHECKING:
     )
     from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest, VoidRequest
     from unicom_coupon_sdk.domain.sensitive import OneTimeCode, PhoneNumber, PlatformUser, Secret
+    from unicom_coupon_sdk.domain.sharing import (
+        Fixed,
+        Ratio,
+        Receiver,
+        Remainder,
+        Share,
+        ShareLine,
+        SharePart,
+        ShareRequest,
+        ShareRole,
+        ShareRule,
+    )
     from unicom_coupon_sdk.domain.state import CouponState, OperationState, ReversalCause
     from unicom_coupon_sdk.domain.token import QrToken
     from unicom_coupon_sdk.domain.verification import (
@@ -93,6 +105,10 @@ _HOMES = {
     ),
     "domain.requests": ("BindRequest", "ChallengeRequest", "IssuedBatch", "IssueRequest", "VoidRequest"),
     "domain.sensitive": ("OneTimeCode", "PhoneNumber", "PlatformUser", "Secret"),
+    "domain.sharing": (
+        "Fixed", "Ratio", "Receiver", "Remainder", "Share", "ShareLine", "SharePart", "ShareRequest", "ShareRole",
+        "ShareRule",
+    ),
     "domain.state": ("CouponState", "OperationState", "ReversalCause"),
     "domain.token": ("QrToken",),
     "domain.verification": (
@@ -137,6 +153,7 @@ __all__ = [
     "Effected",
     "EventKind",
     "Exchange",
+    "Fixed",
     "ForgedMessage",
     "Funding",
     "Holder",
@@ -165,9 +182,12 @@ __all__ = [
     "PlatformUnknown",
     "PlatformUser",
     "QrToken",
+    "Ratio",
+    "Receiver",
     "Recovery",
     "RedeemRequest",
     "Redemption",
+    "Remainder",
     "Reversal",
     "ReversalCause",
     "ReverseRequest",
@@ -176,6 +196,12 @@ __all__ = [
     "Screening",
     "Secret",
     "Settings",
+    "Share",
+    "ShareLine",
+    "SharePart",
+    "ShareRequest",
+    "ShareRole",
+    "ShareRule",
     "SmsProof",
     "TerminalProof",
     "UnsupportedOperation",

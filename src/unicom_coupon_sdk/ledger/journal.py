@@ -18,6 +18,8 @@ account                       free                points              prepaid
   its price.
 - The merchant is owed V less what the platform keeps; ``platform_fee`` and ``advance_fee`` are owed to the platform,
   which takes them out of what it settles. A fee above V makes the merchant a debtor, and the sum is still zero.
+- A part of the order's money that went to somebody else is ``profit_share``, or ``rebate`` when that is the user; the
+  platform pays it for us. Fetched back, it is booked with every sign turned.
 - Of cash paid out to the holder no merchant has a claim: the platform pays it for us, so ``platform_clearing:<where>``
   stands in the place of ``merchant_payable``.
 - A reversal books the redemption's entry again with every sign turned, fees included: platforms give the fee of a full
@@ -37,6 +39,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from unicom_coupon_sdk.domain.coupon import Cash, CouponTemplate, Funding
+from unicom_coupon_sdk.domain.sharing import ShareRole
 from unicom_coupon_sdk.domain.times import business_date
 from unicom_coupon_sdk.errors import LedgerError
 from unicom_coupon_sdk.ledger import schema
@@ -48,6 +51,8 @@ POINTS_LIABILITY = "points_liability"
 MARKETING_EXPENSE = "marketing_expense"
 PLATFORM_FEE = "platform_fee"
 ADVANCE_FEE = "advance_fee"
+PROFIT_SHARE = "profit_share"
+REBATE = "rebate"
 
 _BEARER = {
     Funding.FREE: MARKETING_EXPENSE,
@@ -121,12 +126,18 @@ def redemption_postings(
     return tuple(line for line in lines if line.amount_fen)
 
 
+def share_postings(role: ShareRole, *, platform: str, amount_fen: int) -> tuple[Posting, ...]:
+    """The lines of what a receiver got: a rebate when it is the user, else a part of the profit."""
+    bearer = REBATE if role is ShareRole.USER else PROFIT_SHARE
+    return (Posting(bearer, amount_fen), Posting(platform_clearing(platform), -amount_fen))
+
+
 def book(
     connection: Connection,
     postings: Iterable[Posting],
     *,
     operation_id: str,
-    coupon_id: str,
+    coupon_id: str | None,
     at: datetime,
     now: datetime,
     reverses: str | None = None,
@@ -159,11 +170,11 @@ def book(
 
 
 def book_reversal(
-    connection: Connection, redemption_id: str, *, reversal_id: str, coupon_id: str, at: datetime, now: datetime
+    connection: Connection, entry_id: str, *, reversal_id: str, coupon_id: str, at: datetime, now: datetime
 ) -> None:
-    """Write the redemption's entry again with every sign turned."""
-    turned = [Posting(row.account, -row.amount_fen) for row in _LINES.all(connection, which=redemption_id)]
-    book(connection, turned, operation_id=reversal_id, coupon_id=coupon_id, at=at, now=now, reverses=redemption_id)
+    """Write the entry again with every sign turned."""
+    turned = [Posting(row.account, -row.amount_fen) for row in _LINES.all(connection, which=entry_id)]
+    book(connection, turned, operation_id=reversal_id, coupon_id=coupon_id, at=at, now=now, reverses=entry_id)
 
 
 def postings_of(connection: Connection, operation_id: str) -> tuple[Posting, ...]:

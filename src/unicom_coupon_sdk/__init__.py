@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest, VoidRequest
     from unicom_coupon_sdk.domain.sensitive import OneTimeCode, PhoneNumber, PlatformUser, Secret
+    from unicom_coupon_sdk.domain.settlement import CalendarNotPublished, Settlement
     from unicom_coupon_sdk.domain.sharing import (
         Fixed,
         Ratio,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from unicom_coupon_sdk.flows.expire import Voided
     from unicom_coupon_sdk.flows.notify import Notice
     from unicom_coupon_sdk.flows.recover import Recovery
+    from unicom_coupon_sdk.flows.settle import Settlements
     from unicom_coupon_sdk.guard.screening import Payee, Screening
 
 __version__ = "0.1.0"
@@ -105,6 +107,7 @@ _HOMES = {
     ),
     "domain.requests": ("BindRequest", "ChallengeRequest", "IssuedBatch", "IssueRequest", "VoidRequest"),
     "domain.sensitive": ("OneTimeCode", "PhoneNumber", "PlatformUser", "Secret"),
+    "domain.settlement": ("CalendarNotPublished", "Settlement"),
     "domain.sharing": (
         "Fixed", "Ratio", "Receiver", "Remainder", "Share", "ShareLine", "SharePart", "ShareRequest", "ShareRole",
         "ShareRule",
@@ -124,6 +127,7 @@ _HOMES = {
     "flows.expire": ("Voided",),
     "flows.notify": ("Notice",),
     "flows.recover": ("Recovery",),
+    "flows.settle": ("Settlements",),
     "guard.screening": ("Payee", "Screening"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -135,6 +139,7 @@ __all__ = [
     "BindRequest",
     "Binding",
     "BiometricProof",
+    "CalendarNotPublished",
     "CallerError",
     "Cash",
     "Challenge",
@@ -196,6 +201,8 @@ __all__ = [
     "Screening",
     "Secret",
     "Settings",
+    "Settlement",
+    "Settlements",
     "Share",
     "ShareLine",
     "SharePart",

@@ -8,7 +8,7 @@ raised when the work runs; the transaction is then rolled back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection
 
@@ -30,7 +30,7 @@ from unicom_coupon_sdk.domain.redemption import (
     ReverseRequest,
 )
 from unicom_coupon_sdk.domain.sensitive import PlatformUser
-from unicom_coupon_sdk.domain.settlement import SettlementDate
+from unicom_coupon_sdk.domain.settlement import Settlement, SettlementDate
 from unicom_coupon_sdk.domain.sharing import (
     HeldShare,
     HeldShareReturn,
@@ -54,6 +54,7 @@ from unicom_coupon_sdk.ledger import (
     redemptions,
     reports,
     reversals,
+    settlements,
     share_returns,
     shares,
     templates,
@@ -378,6 +379,38 @@ class Ledger:
             connection, held.return_id, outcome, coupon_id=held.redemption.coupon_id, now=now
         )
 
+    # settlements
+
+    def settle(
+        self, *, merchant_id: str, platform: str, day: date, settlement_id: str, limit: int, now: datetime
+    ) -> Work[Settlement | None]:
+        """A new settlement of what is due by ``day``; ``None`` when nothing is. No operation is in two."""
+        return lambda connection: settlements.settle(
+            connection,
+            merchant_id=merchant_id,
+            platform=platform,
+            day=day,
+            settlement_id=settlement_id,
+            limit=limit,
+            now=now,
+        )
+
+    def settlements_of(self, merchant_id: str, platform: str, day: date) -> Work[tuple[Settlement, ...]]:
+        """The settlements of a day, by number."""
+        return lambda connection: settlements.of_day(connection, merchant_id=merchant_id, platform=platform, day=day)
+
+    def expected_settlements(self, merchant_id: str) -> Work[tuple[Settlement, ...]]:
+        """Every settlement that no bill has shown whole yet, the oldest day first."""
+        return lambda connection: settlements.expected(connection, merchant_id=merchant_id)
+
+    def match_items(self, operation_ids: Iterable[str], *, by: str, now: datetime) -> Work[int]:
+        """How many operations were shown by a bill, or a query, for the first time."""
+        return lambda connection: settlements.match(connection, operation_ids, by=by, now=now)
+
+    def finish_settlements(self, merchant_id: str, platform: str, *, now: datetime) -> Work[tuple[Settlement, ...]]:
+        """The settlements whose every item has been shown: booked and settled now, once."""
+        return lambda connection: settlements.finish(connection, merchant_id=merchant_id, platform=platform, now=now)
+
     # inbox and outbox
 
     def receive(self, event: VerifiedEvent, *, now: datetime) -> Work[bool]:
@@ -413,9 +446,18 @@ class Ledger:
 
     # figures and proofs
 
-    def trial_balance(self) -> Work[Mapping[str, int]]:
-        """Every account's balance in fen. Raises ``LedgerError`` (``ledger.unbalanced``)."""
-        return journal.trial_balance
+    def trial_balance(self, *, until: date | None = None) -> Work[Mapping[str, int]]:
+        """Every account's balance in fen, at the end of the Beijing day ``until`` or now.
+
+        Raises ``LedgerError`` (``ledger.unbalanced``).
+        """
+        return lambda connection: journal.trial_balance(connection, until=until)
+
+    def journal_lines(
+        self, *, since: date, until: date, after: str = "", limit: int = 1000
+    ) -> Work[tuple[journal.JournalLine, ...]]:
+        """The journal's lines of some Beijing days, ``limit`` entries at a time; continues behind entry ``after``."""
+        return lambda connection: journal.lines(connection, since=since, until=until, after=after, limit=limit)
 
     def postings(self, operation_id: str) -> Work[tuple[journal.Posting, ...]]:
         """The journal lines that a redemption or reversal booked."""

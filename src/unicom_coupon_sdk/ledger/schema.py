@@ -323,13 +323,13 @@ settlement = Table(
     Column("settles_on", String(10), nullable=False),
     Column("number", Integer, nullable=False),
     Column("made_at", BigInteger, nullable=False),
-    Column("items", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
     Column("value_fen", BigInteger, nullable=False),
     Column("fee_fen", BigInteger, nullable=False),
     Column("advance_fee_fen", BigInteger, nullable=False),
     Column("settled_at", BigInteger),
     UniqueConstraint("merchant_id", "platform", "settles_on", "number"),
-    CheckConstraint("items > 0", name="items"),
+    CheckConstraint("size > 0", name="size"),
     _partial("ix_settlement_expected", "settles_on", where="settled_at IS NULL"),
 )
 

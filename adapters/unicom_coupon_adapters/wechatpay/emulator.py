@@ -7,13 +7,14 @@ What it answers is fixed by the WeChat Pay sheet (§1, §2, §3.3, §4, §5, §1
 - a request number counts once per merchant and call, also for sends;
 - an order named in a redemption must be a paid one of the merchant;
 - RULE_LIMIT (403) is the answer at every limit of a send;
+- accounts are never empty: NOT_ENOUGH comes by a fault on demand;
 - there is no rate limit of its own: 429 comes by a fault on demand;
 - a missing ``User-Agent`` is accepted: the platform *may* refuse it, and a test client need not have one;
 - the key state starts mixed; a rotation of the platform certificate is refused while the grey switch has a share
   between nothing and all.
 
-Transfers and profit sharing are not there yet, nor flow files of 代金券 and bundles of 商品券: their paths answer the
-documented 404 ``NOT_FOUND``, and a wish for a bundle is refused whole.
+Flow files of 代金券 and bundles of 商品券 are not there yet: their paths answer the documented 404 ``NOT_FOUND``, and a
+wish for a bundle is refused whole.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from unicom_coupon_adapters.wechatpay.emulation.platform_keys import PUBLIC_KEY_
 from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal
 from unicom_coupon_adapters.wechatpay.emulation.router import Router, read_query
 from unicom_coupon_adapters.wechatpay.emulation.security import missing_serial
+from unicom_coupon_adapters.wechatpay.emulation.transfers import close_due
 from unicom_coupon_adapters.wechatpay.emulation.world import Call, World
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
 from unicom_coupon_sdk.sandbox.emulator import Callback, Frame, Received
@@ -106,8 +108,9 @@ class WechatPayEmulator:
         return request.path
 
     def tick(self) -> None:
-        """Write down the expiries that are due."""
+        """Write down the expiries that are due, and close transfers that nobody confirmed."""
         expire_due(self._world)
+        close_due(self._world)
 
     def issue(self, wish: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Coupons in users' pockets; see ``emulation.control.issue``."""

@@ -14,6 +14,7 @@ Rules kept here and nowhere else:
 from __future__ import annotations
 
 import contextlib
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,6 +31,7 @@ from unicom_coupon_adapters.wechatpay.credentials import Credentials
 from unicom_coupon_adapters.wechatpay.messages import CERTIFICATES, Call
 from unicom_coupon_adapters.wechatpay.refusals import PLATFORM, refusal_of
 from unicom_coupon_adapters.wechatpay.settings import WechatPaySettings
+from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import (
     CouponError,
     ForgedMessage,
@@ -181,6 +183,23 @@ class Gateway:
         found = take_certificates(made.answer, credentials=self.credentials, now=made.answered_at)
         self._gate.done(made.answered_at)
         return len(found)
+
+    def seal_fields(self, *texts: Secret) -> Flow[tuple[str, list[str]]]:
+        """Personal fields encrypted for the platform, and the serial that ``Wechatpay-Serial`` must name with them.
+
+        In certificate mode the certificates are downloaded first if there are none yet.
+        Raises ``ValidationError`` (``crypto.too_long``) above 214 bytes, and ``PlatformUnavailable`` without a key.
+        """
+        now = yield from Now()
+        found = self.credentials.encryption_key(now)
+        if found is None:
+            yield from self.refresh_certificates()
+            found = self.credentials.encryption_key(now)
+        if found is None:
+            raise PlatformUnavailable("wechatpay.no_encryption_key", platform=PLATFORM)
+        serial, key = found
+        sealed = [b2a_base64(key.encrypt_field(text.reveal().encode()), newline=False).decode() for text in texts]
+        return serial, sealed
 
     def download(self, url: str, *, to: Path) -> Flow[None]:
         """The file behind a ``download_url``, at ``to``. Such answers are unsigned (sheet 4): compare their digest.

@@ -232,6 +232,19 @@ REFUND = Api(
 )
 READ_REFUND = Api("refund.read", "GET", "/v3/refund/domestic/refunds/{out_refund_no}", is_write=False)
 
+_TRANSFER = "/v3/fund-app/mch-transfer/transfer-bills"
+CREATE_TRANSFER = Api(
+    "transfer.create",
+    "POST",
+    _TRANSFER,
+    required=fields(
+        "appid out_bill_no transfer_scene_id openid transfer_amount transfer_remark transfer_scene_report_infos"
+    ),
+    optional=fields("user_name notify_url"),
+)
+READ_TRANSFER = Api("transfer.read", "GET", _TRANSFER + "/out-bill-no/{out_bill_no}", is_write=False)
+CANCEL_TRANSFER = Api("transfer.cancel", "POST", _TRANSFER + "/out-bill-no/{out_bill_no}/cancel")
+
 CERTIFICATES = Api("certificates", "GET", "/v3/certificates", is_write=False, query=fields("algorithm_type"))
 ECHO = Api(
     "security.echo",

@@ -31,7 +31,7 @@ PROFILE = PlatformProfile(
         en="Mini-program login, the device's biometric verdict (SOTER finger or face) and a device fingerprint; who"
         " declines a face shows the rotating code or only logs in",
     ),
-    coupon_kinds=frozenset({"amount_off", "percent_off", "exchange", "phone_credit"}),
+    coupon_kinds=frozenset({"amount_off", "percent_off", "exchange", "phone_credit", "cash"}),
     capabilities=frozenset(
         {
             Capability.ISSUE,
@@ -43,6 +43,7 @@ PROFILE = PlatformProfile(
             Capability.REVERSE,
             Capability.VOID,
             Capability.NOTIFY,
+            Capability.PAY_OUT,
             Capability.FETCH_BILL,
         }
     ),
@@ -85,17 +86,21 @@ PROFILE = PlatformProfile(
 
 
 def profile_of(settings: WechatPaySettings, *, has_secret: bool) -> PlatformProfile:
-    """``PROFILE`` as it is for one merchant: own hosts, terms with advanced funds, methods that the settings allow."""
+    """``PROFILE`` as it is for one merchant: own hosts, terms with advanced funds, and what the settings allow."""
     terms = PROFILE.settlement
     if settings.funds_advanced:
         terms = (replace(terms[0], contract=None), *terms[1:])
-    kinds = PROFILE.coupon_kinds
+    kinds, capabilities = PROFILE.coupon_kinds, PROFILE.capabilities
     if settings.coupon_family == "product_coupon":
         kinds -= {"phone_credit"}
+    if settings.transfer_scene_id is None:
+        kinds -= {"cash"}
+        capabilities -= {Capability.PAY_OUT}
     urls = (*settings.base_urls, settings.weixin_base_url)
     return replace(
         PROFILE,
         coupon_kinds=kinds,
+        capabilities=capabilities,
         methods=PROFILE.methods if has_secret else (Method.SCAN,),
         settlement=terms,
         hosts=tuple(dict.fromkeys(urlsplit(url).netloc for url in urls)),

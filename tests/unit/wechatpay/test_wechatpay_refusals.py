@@ -104,7 +104,7 @@ def test_a_field_that_a_call_needs_is_missed(missing):
 
 
 @pytest.mark.parametrize(
-    "field", ["phone_number", "device_fingerprint", "client_ip", "user_name", "unionid", "never_heard_of"]
+    "field", ["phone_number", "device_fingerprint", "client_ip", "encrypted_real_name", "unionid", "never_heard_of"]
 )
 def test_the_shim_lets_no_such_field_out(field):
     with pytest.raises(ComplianceError):

@@ -23,6 +23,7 @@ from unicom_coupon_adapters.wechatpay.emulation import (
     stocks,
     subsidies,
     trades,
+    transfers,
     users,
 )
 from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal, bad_field
@@ -40,6 +41,7 @@ _ROUTES: Final = (
     *favor.ROUTES,
     *trades.ROUTES,
     *refunds.ROUTES,
+    *transfers.ROUTES,
     *bills.ROUTES,
     *security.ROUTES,
 )

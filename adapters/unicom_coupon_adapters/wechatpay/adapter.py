@@ -1,8 +1,9 @@
 """The WeChat Pay adapter: the SDK's verbs as flows over one gateway, and the platform's further calls as members.
 
 Beside the verbs: ``busifavor`` and ``product_coupons`` (all calls of the two coupon families), ``trades`` (order
-queries and refunds), ``transfers`` (pay-outs: read them, call them back), ``program`` (the mini-program's server API),
-``gateway`` (any other call, signed and verified). Run their flows with ``client.run(...)``.
+queries and refunds), ``transfers`` (pay-outs: read them, call them back), ``sharing`` (release an order, ask what is
+left of it), ``program`` (the mini-program's server API), ``gateway`` (any other call, signed and verified). Run their
+flows with ``client.run(...)``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from unicom_coupon_adapters.wechatpay.outcomes import done_at, openid_of
 from unicom_coupon_adapters.wechatpay.product_coupon import ProductCoupons
 from unicom_coupon_adapters.wechatpay.profile import profile_of
 from unicom_coupon_adapters.wechatpay.settings import WechatPaySettings
+from unicom_coupon_adapters.wechatpay.sharing import Sharing
 from unicom_coupon_adapters.wechatpay.trade import Trades
 from unicom_coupon_adapters.wechatpay.transfers import Transfers
 from unicom_coupon_adapters.wechatpay.verification import instructions, testimony
@@ -30,6 +32,7 @@ from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.coupon import Cash, CouponTemplate
 from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
+from unicom_coupon_sdk.domain.sharing import HeldShare, HeldShareReturn, ShareOutcome
 from unicom_coupon_sdk.domain.verification import Testimony
 from unicom_coupon_sdk.errors import CouponError
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, ChallengeOrder, Finding, IssueOrder, VerifyOrder
@@ -50,6 +53,7 @@ class WechatPayAdapter(BaseAdapter):
         self.product_coupons = ProductCoupons(self.gateway)
         self.trades = Trades(self.gateway)
         self.transfers = Transfers(self.gateway)
+        self.sharing = Sharing(self.gateway, trades=self.trades)
         self._bills = Bills(self.gateway)
         self.program = MiniProgram(settings, secret=credentials.app_secret)
         self.profile = profile_of(settings, has_secret=credentials.app_secret is not None)
@@ -118,6 +122,22 @@ class WechatPayAdapter(BaseAdapter):
     def query_pay_out(self, held: HeldRedemption) -> Flow[Outcome]:
         """What became of the cash. See ``Transfers.query``."""
         return self.transfers.query(held)
+
+    def share(self, held: HeldShare) -> Flow[ShareOutcome]:
+        """Each receiver's part on its way, once by the share's id. See ``Sharing.share``."""
+        return self.sharing.share(held)
+
+    def query_share(self, held: HeldShare) -> Flow[ShareOutcome]:
+        """What became of a share, receiver by receiver."""
+        return self.sharing.query(held)
+
+    def return_share(self, held: HeldShareReturn) -> Flow[Outcome]:
+        """One receiver's part on its way back, once by the return's id. See ``Sharing.give_back``."""
+        return self.sharing.give_back(held)
+
+    def query_share_return(self, held: HeldShareReturn) -> Flow[Outcome]:
+        """What became of a return."""
+        return self.sharing.query_return(held)
 
     def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
         """The trade, fund-flow or profit-sharing bill of a day. Raises as ``Bills.fetch``."""

@@ -22,7 +22,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from unicom_coupon_adapters.wechatpay.emulation import answers, callbacks, control, front_end, weixin
+from unicom_coupon_adapters.wechatpay.emulation import (
+    answers,
+    callbacks,
+    control,
+    front_end,
+    share_returns,
+    sharing,
+    weixin,
+)
 from unicom_coupon_adapters.wechatpay.emulation.authentication import (
     BRAND_SCHEME,
     CAUSES,
@@ -108,9 +116,11 @@ class WechatPayEmulator:
         return request.path
 
     def tick(self) -> None:
-        """Write down the expiries that are due, and close transfers that nobody confirmed."""
+        """Write down expiries, close transfers that nobody confirmed, carry out shares and returns."""
         expire_due(self._world)
         close_due(self._world)
+        sharing.carry_out_due(self._world)
+        share_returns.carry_out_due(self._world)
 
     def issue(self, wish: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Coupons in users' pockets; see ``emulation.control.issue``."""

@@ -245,6 +245,45 @@ CREATE_TRANSFER = Api(
 READ_TRANSFER = Api("transfer.read", "GET", _TRANSFER + "/out-bill-no/{out_bill_no}", is_write=False)
 CANCEL_TRANSFER = Api("transfer.cancel", "POST", _TRANSFER + "/out-bill-no/{out_bill_no}/cancel")
 
+_SHARING = "/v3/profitsharing"
+ADD_RECEIVER = Api(
+    "sharing.add_receiver",
+    "POST",
+    _SHARING + "/receivers/add",
+    is_write=False,  # it moves no money, and adding twice is adding once
+    required=fields("appid type account relation_type"),
+    optional=fields("name"),
+)
+SHARE = Api(
+    "sharing.share",
+    "POST",
+    _SHARING + "/orders",
+    required=fields("appid transaction_id out_order_no receivers unfreeze_unsplit"),
+)
+READ_SHARE = Api(
+    "sharing.read", "GET", _SHARING + "/orders/{out_order_no}", is_write=False, query=fields("transaction_id")
+)
+UNFREEZE = Api(
+    "sharing.unfreeze",
+    "POST",
+    _SHARING + "/orders/unfreeze",
+    required=fields("transaction_id out_order_no description"),
+)
+UNSPLIT = Api("sharing.unsplit", "GET", _SHARING + "/transactions/{transaction_id}/amounts", is_write=False)
+RETURN_SHARE = Api(
+    "sharing.return",
+    "POST",
+    _SHARING + "/return-orders",
+    required=fields("out_order_no out_return_no return_mchid amount description"),
+)
+READ_SHARE_RETURN = Api(
+    "sharing.read_return",
+    "GET",
+    _SHARING + "/return-orders/{out_return_no}",
+    is_write=False,
+    query=fields("out_order_no"),
+)
+
 CERTIFICATES = Api("certificates", "GET", "/v3/certificates", is_write=False, query=fields("algorithm_type"))
 ECHO = Api(
     "security.echo",

@@ -44,6 +44,7 @@ PROFILE = PlatformProfile(
             Capability.VOID,
             Capability.NOTIFY,
             Capability.PAY_OUT,
+            Capability.SHARE,
             Capability.FETCH_BILL,
         }
     ),

@@ -20,6 +20,8 @@ from unicom_coupon_adapters.wechatpay.emulation import (
     product_stocks,
     refunds,
     security,
+    share_returns,
+    sharing,
     stocks,
     subsidies,
     trades,
@@ -42,6 +44,8 @@ _ROUTES: Final = (
     *trades.ROUTES,
     *refunds.ROUTES,
     *transfers.ROUTES,
+    *sharing.ROUTES,
+    *share_returns.ROUTES,
     *bills.ROUTES,
     *security.ROUTES,
 )

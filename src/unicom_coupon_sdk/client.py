@@ -97,6 +97,7 @@ class House:
             ),
             contracts=settings.merchant.contracts,
             share_rules=settings.sharing,
+            bills=settings.clearing.directory,
         )
         self.engine: Engine = engine or open_engine(settings.ledger.url)
         if engine is None:

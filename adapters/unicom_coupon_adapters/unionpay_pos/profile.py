@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
+from unicom_coupon_adapters.unionpay_pos.acp.settings import AcpSettings
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
 from unicom_coupon_sdk.domain.settlement import Cycle, DayCount, SettlementTerms
 from unicom_coupon_sdk.domain.times import BEIJING
@@ -111,6 +113,18 @@ PROFILE = PlatformProfile(
     experimental=True,
 )
 """The facts that hold for every merchant. Experimental: the coupon profile UCP-1 is ours, not UnionPay's."""
+
+
+def profile_of(acp: AcpSettings | None) -> PlatformProfile:
+    """The facts that hold for a merchant: with the online gateway there are notices, and hosts of UnionPay's."""
+    if acp is None:
+        return PROFILE
+    return replace(
+        PROFILE,
+        capabilities=PROFILE.capabilities | {Capability.NOTIFY},
+        hosts=acp.hosts,
+        signing=(*PROFILE.signing, "ACP 5.1.0 SHA256-RSA"),
+    )
 
 
 def clearing_date(at: datetime) -> date:

@@ -67,7 +67,7 @@ class UnionPayPosAdapter(BaseAdapter):
 
     def __init__(self, settings: UnionPayPosSettings, keys: Keys, *, chip: SecurityChip | None = None) -> None:
         self.settings = settings
-        self.profile = profile_of(settings.acp)
+        self.profile = profile_of(settings)
         self.compliance = SHIM
         self.register = settings.register(chip=chip)
         self.terminals: Mapping[str, Transactions] = {
@@ -95,7 +95,8 @@ class UnionPayPosAdapter(BaseAdapter):
 
         Raises ``ComplianceError`` (``unionpay_pos.terminal_unknown``): only registered terminals may send.
         """
-        found = self.terminals.get(number or self._first or "")
+        number = self._first if number is None else number
+        found = None if number is None else self.terminals.get(number)
         if found is None:
             raise ComplianceError("unionpay_pos.terminal_unknown", field="order.terminal_no", platform=PLATFORM)
         return found

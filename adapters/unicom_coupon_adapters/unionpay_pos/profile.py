@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from unicom_coupon_adapters.unionpay_pos.acp.settings import AcpSettings
+from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
 from unicom_coupon_sdk.domain.settlement import Cycle, DayCount, SettlementTerms
 from unicom_coupon_sdk.domain.times import BEIJING
@@ -115,14 +115,18 @@ PROFILE = PlatformProfile(
 """The facts that hold for every merchant. Experimental: the coupon profile UCP-1 is ours, not UnionPay's."""
 
 
-def profile_of(acp: AcpSettings | None) -> PlatformProfile:
-    """The facts that hold for a merchant: with the online gateway there are notices, and hosts of UnionPay's."""
-    if acp is None:
+def profile_of(settings: UnionPayPosSettings) -> PlatformProfile:
+    """The facts that hold for a merchant.
+
+    The online gateway brings notices and UnionPay's hosts. A merchant who has that alone has no terminal to redeem at.
+    """
+    if settings.acp is None:
         return PROFILE
+    at_terminals = PROFILE.capabilities if settings.terminals else frozenset()
     return replace(
         PROFILE,
-        capabilities=PROFILE.capabilities | {Capability.NOTIFY},
-        hosts=acp.hosts,
+        capabilities=at_terminals | {Capability.NOTIFY},
+        hosts=settings.acp.hosts,
         signing=(*PROFILE.signing, "ACP 5.1.0 SHA256-RSA"),
     )
 

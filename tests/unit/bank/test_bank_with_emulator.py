@@ -16,28 +16,8 @@ from unicom_coupon_sdk.domain.verification import Method, SmsProof
 from unicom_coupon_sdk.errors import ForgedMessage, LimitError, PlatformRefused, ValidationError, VerificationError
 from unicom_coupon_sdk.platform.adapter import CheckState
 from unicom_coupon_sdk.platform.wire import HttpAnswer
-from unicom_coupon_sdk.sandbox.inprocess import Sandbox
-from unicom_coupon_sdk.sandbox.stage import Stage, Traits
 
-TRAITS = Traits(
-    platform="bank", redeem_match="", reverse_match="", refusal_code="COUPON_FROZEN", used_states=frozenset({"USED"})
-)
 BIG = 550_000
-
-
-@pytest.fixture
-def stage(tmp_path):
-    with Sandbox(seed=7, platforms=["bank"]) as sandbox:
-        now = sandbox.clock.now()
-        sandbox.control.set_clock(now.replace(hour=1, minute=0).isoformat() if now.hour < 1 else _tomorrow(now))
-        with Stage(sandbox, TRAITS, runtime="blocking", ledger_url=f"sqlite:///{tmp_path}/ledger.db") as stage:
-            yield stage
-
-
-def _tomorrow(now):
-    from datetime import timedelta
-
-    return (now + timedelta(days=1)).replace(hour=1, minute=0)
 
 
 def ready(stage, *, face, count=1):
@@ -182,18 +162,6 @@ def test_the_doctor_names_a_wrong_secret(stage, tmp_path):
     findings = {finding.code: finding for finding in stage.call("run", diagnose(other.gateway))}
     assert findings["bank.check_answer"].state is CheckState.FAIL
     assert findings["bank.check_answer"].details["error"] == "APISIGN_ERROR"
-
-
-def test_payments_are_asked_for_closed_and_refunded(stage):
-    payments = stage.adapter.payments
-    made = stage.sandbox.control.order("bank", amount_fen=900)
-    paid = stage.call("run", payments.query(made["order_id"]))
-    assert (paid.state, paid.amount_fen) == ("S", 900)
-    back = stage.call("run", payments.refund("BACK1", order_id=made["order_id"], paid_fen=900, refund_fen=400))
-    assert (back.state, back.amount_fen) == ("S", 400)
-    assert stage.call("run", payments.query_refund("BACK1")).state == "S"
-    with pytest.raises(PlatformRefused, match=r"bank\.order_paid"):
-        stage.call("run", payments.close(made["order_id"]))
 
 
 def _secret(text):

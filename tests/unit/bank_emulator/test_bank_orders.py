@@ -2,7 +2,9 @@
 
 import io
 import json
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -24,6 +26,27 @@ def test_the_day_limit_takes_exactly_fifty_thousand_yuan_and_not_a_fen_more(benc
     assert bench.redeem(over, token, secret, amount="50001").error_code == "SMS_TOKEN_INVALID"
     bench.advance(86_400)
     assert bench.redeemed(last, amount="50000").error_code is None
+
+
+@pytest.mark.parametrize("_", range(5))
+def test_of_ten_redemptions_at_once_the_bank_itself_takes_nine(bench, _):
+    """Nobody in front of it counts here: ten tills, each knowing only its own coupon."""
+    wishes = []
+    for number in range(10):
+        code = bench.coupon(face=FACE)
+        token = bench.apply(code, amount=str(FACE)).text("smsToken")
+        wishes.append((f"TILL{number}", code, token, bench.sent()))
+    start = threading.Barrier(10)
+
+    def redeem(wish):
+        order, code, token, secret = wish
+        start.wait(30)
+        return bench.redeem(code, token, secret, amount=str(FACE), order=order, reqNo=order).error_code
+
+    with ThreadPoolExecutor(10) as pool:
+        told = list(pool.map(redeem, wishes))
+    assert sorted(told, key=str) == ["DAY_LIMIT_EXCEEDED"] + [None] * 9
+    assert [bench.state(code) for _, code, _, _ in wishes].count("USED") == 9
 
 
 def test_a_same_day_reversal_gives_room_back(bench):

@@ -6,12 +6,10 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
 
 import pytest
 
 from unicom_coupon_adapters.bank import messages
-from unicom_coupon_adapters.bank.emulation.orders import settle_day
 
 FACE = 550_000
 
@@ -194,48 +192,3 @@ def test_the_bill_comes_on_the_next_day_and_adds_up(cmb):
     told = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
     assert (told["redeemCount"], told["redeemAmt"], told["reverseAmt"]) == ("2", "10000", "-5000")
     assert (told["netAmt"], told["settleDate"]) == ("", "")
-
-
-OFF = {
-    2024: "0101-0101 0210-0217 0404-0406 0501-0505 0608-0610 0915-0917 1001-1007",
-    2025: "0101-0101 0128-0204 0404-0406 0501-0505 0531-0602 1001-1008",
-    2026: "0101-0103 0215-0223 0404-0406 0501-0505 0619-0621 0925-0927 1001-1007",
-}
-MADE_UP = {
-    2024: "0204 0218 0407 0428 0511 0914 0929 1012",
-    2025: "0126 0208 0427 0928 1011",
-    2026: "0104 0214 0228 0509 0920 1010",
-}
-
-
-def is_worked(day):
-    """The State Council's three notices, written down by hand."""
-    text = f"{day:%m%d}"
-    if text in MADE_UP[day.year].split():
-        return True
-    return not any(text >= part[:4] and text <= part[5:] for part in OFF[day.year].split()) and day.weekday() < 5
-
-
-def test_money_of_every_day_of_three_years_comes_on_the_next_worked_day():
-    from unicom_coupon_adapters.bank.profile import PROFILE
-    from unicom_coupon_sdk.clearing.expectation import expect
-    from unicom_coupon_sdk.clearing.workdays import WorkingCalendar
-    from unicom_coupon_sdk.domain.times import BEIJING
-
-    calendar = WorkingCalendar()
-    day = date(2024, 1, 1)
-    while day < date(2026, 12, 31):
-        wanted = day + timedelta(days=1)
-        while not is_worked(wanted):
-            wanted += timedelta(days=1)
-        assert settle_day(day) == (wanted, False), day
-        late = _moment(day, BEIJING)
-        told = expect(PROFILE, 1000, at=late, calendar=calendar, contracts=frozenset())
-        assert told.settles_on == wanted, day
-        day += timedelta(days=1)
-
-
-def _moment(day, zone):
-    from datetime import datetime, time
-
-    return datetime.combine(day, time(23, 59, 59), tzinfo=zone)

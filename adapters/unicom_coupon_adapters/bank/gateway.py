@@ -47,7 +47,7 @@ PATIENT = _Policy(
     wait=wait_exponential(multiplier=1, min=1, max=4),
     repeat_unknown=True,
 )
-"""Four attempts, 1, 2 and 4 s apart, none after 20 s: for reads and for writes that are once by their number (§3.11)."""
+"""Four attempts, 1, 2 and 4 s apart, none after 20 s: for reads and writes that are once by their number (§3.11)."""
 
 
 class Gateway:

@@ -32,7 +32,7 @@ from unicom_coupon_sdk.platform.retry import NEVER, RetryPolicy, repeating
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest, TransportRules
 
 PLATFORM = "bank"
-_ECHOED = ("merId", "orderId", "reqNo")
+_ECHOED = ("merId", "orderId", "origOrderId", "reqNo")
 
 
 class _Policy(RetryPolicy):

@@ -37,7 +37,10 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """The till that scans: its kind, its number of 8 characters and its address. All three travel encrypted."""
+    """The till that scans: its kind, its number of 8 characters and its address.
+
+    All three travel encrypted; the number is also the request's ``termId``.
+    """
 
     device_type: str
     device_id: str

@@ -1,6 +1,7 @@
 """The holder's day limit of 50 000 yuan, through the client on either runtime (sheet §3.12)."""
 
 import asyncio
+import inspect
 import threading
 from datetime import timedelta
 
@@ -26,7 +27,7 @@ def ready(stage, *, face, count=1):
 
 def at_once(stage, wishes):
     """All wishes at the same moment: from threads of their own, or as tasks of one loop. States and error codes."""
-    if asyncio.iscoroutinefunction(stage._client.redeem):
+    if inspect.iscoroutinefunction(stage._client.redeem):
 
         async def gathered():
             return await asyncio.gather(*map(stage._client.redeem, wishes), return_exceptions=True)

@@ -155,6 +155,15 @@ def test_a_bank_that_stays_too_busy_to_cancel_leaves_the_order_unknown(counter):
     assert counter.cancel("PAY1") == "D"
 
 
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_an_old_genuine_answer_about_another_order_ends_nothing(counter, end):
+    counter.scan("PAY1", needs_password=True)
+    counter.stage.advance(seconds=15)
+    counter.stage.sandbox.control.add_fault("bank", "stale_timestamp", match=f"{PATH}{end}", times=4)
+    with pytest.raises(PlatformUnknown, match=r"bank\.answer_other"):
+        getattr(counter, end)("PAY1")
+
+
 def test_the_terminal_and_the_payment_code_are_not_to_be_read_on_the_way():
     device = {"device_type": Secret("11"), "device_id": Secret("SUC00001"), "device_ip": Secret("192.0.2.10")}
     biz = {"merId": "M", "userId": "U", "orderId": "O", "termId": "SUC00001", "authCode": Secret("288731800822702275")}

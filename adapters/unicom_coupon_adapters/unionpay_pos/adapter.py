@@ -8,6 +8,9 @@ asks there.
 With ``role = "host"`` a terminal has already asked, over its MAC. Then the ledger's own record is the redemption, and
 there is nobody to tell but the terminal, whose answer ``UnionPayPosHost`` sends.
 
+UnionPay's online gateway is no part of the verbs: ``acp`` has its payments, refunds, files and notices, where the
+settings have an ``acp`` section. Run their flows with ``client.run(...)``.
+
 A lost answer leaves a reversal that is owed. It goes out before the next transaction of that terminal, as terminals do;
 ``recover`` may find out first, by the outcome query, that the redemption stands, and then it stays.
 """
@@ -17,6 +20,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unicom_coupon_adapters.unionpay_pos.acp import notices
+from unicom_coupon_adapters.unionpay_pos.acp.credentials import AcpKeys
+from unicom_coupon_adapters.unionpay_pos.acp.doctor import diagnose as diagnose_acp
+from unicom_coupon_adapters.unionpay_pos.acp.merchant import AcpMerchant
 from unicom_coupon_adapters.unionpay_pos.answers import PLATFORM
 from unicom_coupon_adapters.unionpay_pos.compliance import SHIM
 from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
@@ -24,7 +31,7 @@ from unicom_coupon_adapters.unionpay_pos.doctor import diagnose
 from unicom_coupon_adapters.unionpay_pos.keys import MasterKey
 from unicom_coupon_adapters.unionpay_pos.line import Line
 from unicom_coupon_adapters.unionpay_pos.messages import Entry
-from unicom_coupon_adapters.unionpay_pos.profile import PROFILE
+from unicom_coupon_adapters.unionpay_pos.profile import profile_of
 from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings, load_master_keys
 from unicom_coupon_adapters.unionpay_pos.terminal import State, recorded
 from unicom_coupon_adapters.unionpay_pos.terminals import SecurityChip
@@ -32,13 +39,23 @@ from unicom_coupon_adapters.unionpay_pos.transactions import Transactions, Wish
 from unicom_coupon_sdk.crypto.fields import FieldCipher
 from unicom_coupon_sdk.crypto.providers import Keys
 from unicom_coupon_sdk.domain.code import CouponCode
+from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
 from unicom_coupon_sdk.domain.order import Order
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.domain.verification import Method, ScanProof, TerminalProof, Testimony
-from unicom_coupon_sdk.errors import ComplianceError, Effected, PlatformRefused, PlatformUnavailable, VerificationError
+from unicom_coupon_sdk.errors import (
+    ComplianceError,
+    ConfigurationError,
+    CouponError,
+    Effected,
+    PlatformRefused,
+    PlatformUnavailable,
+    VerificationError,
+)
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, Finding, IssueOrder, VerifyOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now
+from unicom_coupon_sdk.platform.wire import Headers
 
 
 class UnionPayPosAdapter(BaseAdapter):
@@ -50,14 +67,22 @@ class UnionPayPosAdapter(BaseAdapter):
 
     def __init__(self, settings: UnionPayPosSettings, keys: Keys, *, chip: SecurityChip | None = None) -> None:
         self.settings = settings
-        self.profile = PROFILE
+        self.profile = profile_of(settings)
         self.compliance = SHIM
         self.register = settings.register(chip=chip)
         self.terminals: Mapping[str, Transactions] = {
             number: self._transactions(number, key, chip=chip)
             for number, key in load_master_keys(settings, keys).items()
         }
-        self._first = next(iter(self.terminals))
+        self._first = next(iter(self.terminals), None)
+        self._acp = None if settings.acp is None else AcpMerchant(settings.acp, AcpKeys.load(settings.acp, keys))
+
+    @property
+    def acp(self) -> AcpMerchant:
+        """UnionPay's online gateway. Raises ``ConfigurationError`` ``unionpay_pos.acp_not_set`` without its section."""
+        if self._acp is None:
+            raise ConfigurationError("unionpay_pos.acp_not_set", field="acp", platform=PLATFORM)
+        return self._acp
 
     def _transactions(self, number: str, key: bytes, *, chip: SecurityChip | None) -> Transactions:
         master = MasterKey.load(key, field=f"terminals.{number}.tmk", cipher=self.settings.cipher)
@@ -70,7 +95,8 @@ class UnionPayPosAdapter(BaseAdapter):
 
         Raises ``ComplianceError`` (``unionpay_pos.terminal_unknown``): only registered terminals may send.
         """
-        found = self.terminals.get(self._first if number is None else number)
+        number = self._first if number is None else number
+        found = None if number is None else self.terminals.get(number)
         if found is None:
             raise ComplianceError("unionpay_pos.terminal_unknown", field="order.terminal_no", platform=PLATFORM)
         return found
@@ -171,9 +197,27 @@ class UnionPayPosAdapter(BaseAdapter):
             raise PlatformUnavailable("unionpay_pos.terminal_gone", platform=PLATFORM)
         return (yield from transactions.verdict(operation_id))
 
+    def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
+        """The news in a notice of the online gateway, verified. Raises ``ForgedMessage``; POS hosts send none."""
+        if self._acp is None:
+            raise self._refuse("notify")
+        fields = yield from self._acp.gateway.notice(body)
+        return notices.event_of(fields)
+
+    def acknowledge(self, error: CouponError | None = None, *, event: VerifiedEvent | None = None) -> Acknowledgement:
+        """200 for the online gateway's notice, or 500 to have it sent again."""
+        if self._acp is None:
+            raise self._refuse("notify")
+        return notices.acknowledge(error)
+
     def diagnose(self) -> Flow[tuple[Finding, ...]]:
         """The integration checklist, item by item. Uses up one trace number for the echo; changes nothing else."""
-        return diagnose(self.settings, terminals=self.terminals)
+        found: tuple[Finding, ...] = ()
+        if self.terminals:
+            found += yield from diagnose(self.settings, terminals=self.terminals)
+        if self._acp is not None:
+            found += yield from diagnose_acp(self._acp.gateway)
+        return found
 
 
 def _registered(order: Order, *, known: Mapping[str, Any]) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
+from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
 from unicom_coupon_sdk.domain.settlement import Cycle, DayCount, SettlementTerms
 from unicom_coupon_sdk.domain.times import BEIJING
@@ -111,6 +113,22 @@ PROFILE = PlatformProfile(
     experimental=True,
 )
 """The facts that hold for every merchant. Experimental: the coupon profile UCP-1 is ours, not UnionPay's."""
+
+
+def profile_of(settings: UnionPayPosSettings) -> PlatformProfile:
+    """The facts that hold for a merchant.
+
+    The online gateway brings notices and UnionPay's hosts. A merchant who has that alone has no terminal to redeem at.
+    """
+    if settings.acp is None:
+        return PROFILE
+    at_terminals = PROFILE.capabilities if settings.terminals else frozenset()
+    return replace(
+        PROFILE,
+        capabilities=at_terminals | {Capability.NOTIFY},
+        hosts=settings.acp.hosts,
+        signing=(*PROFILE.signing, "ACP 5.1.0 SHA256-RSA"),
+    )
 
 
 def clearing_date(at: datetime) -> date:

@@ -158,4 +158,11 @@ class WechatPayAdapter(BaseAdapter):
 
     def diagnose(self) -> Flow[tuple[Finding, ...]]:
         """The integration checklist, item by item. Changes nothing."""
-        return diagnose(self.gateway, settings=self.settings, busifavor=self.busifavor, program=self.program)
+        return diagnose(
+            self.gateway,
+            settings=self.settings,
+            busifavor=self.busifavor,
+            program=self.program,
+            transfers=self.transfers,
+            sharing=self.sharing,
+        )

@@ -221,15 +221,13 @@ def _trade(totals: Totals, rows: Rows) -> dict[RowKind, Total]:
 
 
 def _funds(totals: Totals, rows: Rows) -> dict[RowKind, Total]:
-    """What came in is counted and summed together, and so is what went out."""
-    kinds = {"收入": (RowKind.PAYMENT, frozenset({"交易"})), "支出": (RowKind.PAY_OUT, layouts.PAY_OUT_TYPES)}
-    count = {way: _count(totals, f"{way}笔数") for way in kinds}
-    fen = {way: _fen(totals, f"{way}金额") for way in kinds}
+    """Whatever went out is counted and summed together."""
+    count, fen = _count(totals, "支出笔数"), _fen(totals, "支出金额")
     for way, business, amount in rows("收支类型", "业务类型", _AMOUNT):
-        if way in kinds and business not in kinds[way][1]:
-            count[way] -= 1
-            fen[way] -= _fen({_AMOUNT: amount}, _AMOUNT)
-    return {kind: Total(rows=count[way], amount_fen=fen[way]) for way, (kind, _) in kinds.items()}
+        if way == "支出" and business not in layouts.PAY_OUT_TYPES:
+            count -= 1
+            fen -= _fen({_AMOUNT: amount}, _AMOUNT)
+    return {RowKind.PAY_OUT: Total(rows=count, amount_fen=fen)}
 
 
 def _nothing(totals: Totals, rows: Rows) -> dict[RowKind, Total]:  # noqa: ARG001 - one shape

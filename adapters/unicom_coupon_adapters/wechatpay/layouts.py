@@ -64,34 +64,25 @@ TRADE = BillLayout(
 )
 
 
-def _movement(kind: RowKind, types: frozenset[str], direction: str, *, sign: int = 1) -> RowRule:
-    return RowRule(
-        kind=kind,
-        when={"业务类型": types, "收支类型": frozenset({direction})},
-        number="业务凭证号",
-        platform_no="微信支付业务单号",
-        amount="收支金额(元)",
-        sign=sign,
-        at=("记账时间",),
-    )
-
-
 FUNDS = BillLayout(
     name="funds",
     encoding="utf-8",
     form=_FORM,
     unit=Unit.YUAN,
-    source="sheet §4: fund-flow bill BASIC, 11 columns; the names of pay-outs and shares in it are unconfirmed",
+    source="sheet §4: fund-flow bill BASIC, 11 columns; what pay-outs are called in it is unconfirmed",
     rules=(
-        _movement(RowKind.PAYMENT, frozenset({"交易"}), "收入"),
-        _movement(RowKind.REFUND, frozenset({"退款"}), "支出", sign=-1),
-        _movement(RowKind.PAY_OUT, PAY_OUT_TYPES, "支出"),
-        _movement(RowKind.SHARE, frozenset({"分账"}), "支出"),
-        _movement(RowKind.SHARE_RETURN, frozenset({"分账回退"}), "收入", sign=-1),
-        _movement(RowKind.FEE, frozenset({"扣除交易手续费"}), "支出"),
-        _movement(RowKind.FEE, frozenset({"退还交易手续费"}), "收入", sign=-1),
+        RowRule(
+            kind=RowKind.PAY_OUT,
+            when={"业务类型": PAY_OUT_TYPES, "收支类型": frozenset({"支出"})},
+            number="业务凭证号",
+            platform_no="微信支付业务单号",
+            amount="收支金额(元)",
+            at=("记账时间",),
+        ),
     ),
 )
+"""Pay-outs stand in no other bill. Payments and refunds enter the account when they are settled, so the trade bill
+tells their day, and shares have a bill of their own: all of these are other business here."""
 
 SHARE = BillLayout(
     name="share",

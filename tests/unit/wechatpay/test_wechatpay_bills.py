@@ -232,12 +232,9 @@ def test_names_with_back_ticks_and_cells_in_quotes_read_the_same(offices, world,
     assert bill.rows.read_bytes() == plain.rows.read_bytes()
 
 
-def test_movements_in_and_out_are_told_as_payments_and_pay_outs(offices):
+def test_what_went_out_beside_other_business_is_told_as_pay_outs(offices):
     bill = offices.fetch(FUNDS, kind=BillKind.FUNDS)
-    assert bill.declared == {
-        RowKind.PAYMENT: Total(rows=1, amount_fen=10_000),
-        RowKind.PAY_OUT: Total(rows=2, amount_fen=1_000),
-    }
+    assert bill.declared == {RowKind.PAY_OUT: Total(rows=2, amount_fen=1_000)}
 
 
 def test_a_movement_without_an_amount_is_refused(offices):

@@ -245,6 +245,10 @@ CREATE_TRANSFER = Api(
 READ_TRANSFER = Api("transfer.read", "GET", _TRANSFER + "/out-bill-no/{out_bill_no}", is_write=False)
 CANCEL_TRANSFER = Api("transfer.cancel", "POST", _TRANSFER + "/out-bill-no/{out_bill_no}/cancel")
 
+_RECEIPT = "/v3/fund-app/mch-transfer/elecsign/out-bill-no"
+ASK_RECEIPT = Api("transfer.ask_receipt", "POST", _RECEIPT, is_write=False, required=fields("out_bill_no"))
+READ_RECEIPT = Api("transfer.read_receipt", "GET", _RECEIPT + "/{out_bill_no}", is_write=False)
+
 _SHARING = "/v3/profitsharing"
 ADD_RECEIVER = Api(
     "sharing.add_receiver",

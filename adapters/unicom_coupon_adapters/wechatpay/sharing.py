@@ -194,6 +194,8 @@ def _check(lines: Sequence[ShareLine]) -> None:
         raise ValidationError("wechatpay.share_receivers", field="parts", platform=PLATFORM, longest=MOST_RECEIVERS)
     if len({_account(line.receiver) for line in lines}) != len(lines):
         raise ValidationError("wechatpay.share_receiver_twice", field="parts", platform=PLATFORM)
+    if any(line.receiver.user is None and line.receiver.name is None for line in lines):
+        raise ValidationError("wechatpay.share_receiver_name", field="receiver.name", platform=PLATFORM)
 
 
 def _account(receiver: Receiver) -> tuple[str, str]:

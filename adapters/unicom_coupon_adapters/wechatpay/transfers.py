@@ -7,9 +7,11 @@ answer but a verified success is unknown here, and so is a failure that the crea
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 from unicom_coupon_adapters.wechatpay import messages
@@ -26,6 +28,7 @@ from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, Listing
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import (
     Effected,
+    ForgedMessage,
     LimitError,
     PlatformError,
     PlatformRefused,
@@ -33,8 +36,9 @@ from unicom_coupon_sdk.errors import (
     PlatformUnknown,
     ValidationError,
 )
+from unicom_coupon_sdk.platform import bill_files
 from unicom_coupon_sdk.platform.adapter import BindOrder, IssueOrder
-from unicom_coupon_sdk.platform.effects import Flow, Now
+from unicom_coupon_sdk.platform.effects import Flow, Local, Now
 
 PLATFORM = "wechatpay"
 LEAST_FEN = 10
@@ -43,6 +47,7 @@ NAME_NEEDED_FROM_FEN = 200_000
 ASKED_FOR = timedelta(days=30)
 """How long the platform answers queries; documented for a sister product, so taken as the shorter truth."""
 
+_RECEIPT_DIGESTS = {"SHA256": "sha256", "SM3": "sm3"}
 UNDER_WAY = frozenset({"ACCEPTED", "PROCESSING", "WAIT_USER_CONFIRM", "TRANSFERING", "CANCELING"})
 ENDED_WITHOUT = frozenset({"FAIL", "CANCELLED"})
 
@@ -159,6 +164,32 @@ class Transfers:
             raise malformed(answer, field="state")
         return state
 
+    def receipt(self, number: str, *, to: Path) -> Flow[bool]:
+        """Whether the signed receipt of a transfer (电子回单) is at ``to`` now; it is asked for when nobody has yet.
+
+        The platform makes it after the money has arrived, and takes its time: false is "later". Raises
+        ``PlatformRefused`` when there will be none, and ``ForgedMessage`` for a file that is not the announced one.
+        """
+        try:
+            answer = yield from self._gateway.call(messages.READ_RECEIPT.call(path={"out_bill_no": number}))
+        except PlatformRefused as error:
+            if error.code != "wechatpay.not_found":
+                raise
+            yield from self._gateway.call(messages.ASK_RECEIPT.call({"out_bill_no": number}))
+            return False
+        state = answer.text("state")
+        if state == "FAILED":
+            raise PlatformRefused("wechatpay.receipt_failed", platform=PLATFORM, request_id=answer.request_id)
+        if state != "FINISHED":
+            return False
+        url, digest = answer.text("download_url"), answer.text("hash_value")
+        algorithm = _RECEIPT_DIGESTS.get(answer.text("hash_type") or "")
+        if url is None or digest is None or algorithm is None:
+            raise malformed(answer, field="download_url", is_write=False)
+        yield from self._gateway.download(url, to=to)
+        yield from Local(lambda: _check_receipt(to, digest=digest, algorithm=algorithm))
+        return True
+
     def _body(self, held: HeldRedemption) -> dict[str, Any]:
         settings, amount = self._settings, held.redemption.value_fen
         openid = openid_of(held.binding)
@@ -207,6 +238,13 @@ def _check_name(name: Secret | None, *, amount_fen: int) -> None:
         raise ValidationError(
             "wechatpay.payee_name_unchecked", field="payee_name", platform=PLATFORM, least=NAME_FROM_FEN
         )
+
+
+def _check_receipt(path: Path, *, digest: str, algorithm: str) -> None:
+    found = bill_files.digest(path, algorithm=algorithm)
+    if not hmac.compare_digest(found.encode(), digest.lower().encode()):
+        path.unlink()
+        raise ForgedMessage("wechatpay.receipt_digest", platform=PLATFORM)
 
 
 def _doubt(error: PlatformError) -> NoReturn:

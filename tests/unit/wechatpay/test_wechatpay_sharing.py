@@ -23,7 +23,7 @@ from unicom_coupon_sdk.platform.wire import header
 TRANSACTION = "4208450740201411110007820472"
 SHARE_ID = "01JV0000000000000000000003"
 RETURN_ID = "R123456789012345678901234A"
-SHOP = ShareLine(1, ShareRole.PLATFORM, Receiver(merchant_account="1900000109"), 1_000)
+SHOP = ShareLine(1, ShareRole.PLATFORM, Receiver(merchant_account="1900000109", name=Secret("示例商户")), 1_000)
 FRIEND = ShareLine(2, ShareRole.USER, Receiver(user=PlatformUser("oFriend")), 500)
 
 
@@ -77,11 +77,13 @@ def test_receivers_are_made_known_first_and_then_paid_in_one_request(world):
     asked, shop, friend, share = world.requests
     assert asked.target == f"/v3/pay/transactions/id/{TRANSACTION}?mchid=1900009191"
     assert [request.target for request in (shop, friend)] == ["/v3/profitsharing/receivers/add"] * 2
+    sealed = world.body(1)["name"]
     assert world.body(1) == {
         "appid": "wx1234567889999",
         "relation_type": "SERVICE_PROVIDER",
         "type": "MERCHANT_ID",
         "account": "1900000109",
+        "name": sealed,
     }
     assert share.target == "/v3/profitsharing/orders"
     assert world.body() == {
@@ -89,7 +91,13 @@ def test_receivers_are_made_known_first_and_then_paid_in_one_request(world):
         "transaction_id": TRANSACTION,
         "out_order_no": SHARE_ID,
         "receivers": [
-            {"type": "MERCHANT_ID", "account": "1900000109", "amount": 1_000, "description": "standard"},
+            {
+                "type": "MERCHANT_ID",
+                "account": "1900000109",
+                "name": sealed,
+                "amount": 1_000,
+                "description": "standard",
+            },
             {"type": "PERSONAL_OPENID", "account": "oFriend", "amount": 500, "description": "standard"},
         ],
         "unfreeze_unsplit": True,
@@ -99,9 +107,8 @@ def test_receivers_are_made_known_first_and_then_paid_in_one_request(world):
 
 
 def test_names_go_out_encrypted_under_one_named_key(world):
-    named = replace(SHOP, receiver=Receiver(merchant_account="1900000109", name=Secret("示例商户")))
     told = answer(world, entry(SHOP))
-    world.run(world.adapter.share(held(world, named)), trade(world), world.ok({}), told)
+    world.run(world.adapter.share(held(world, SHOP)), trade(world), world.ok({}), told)
     for position, part in ((1, world.body(1)), (2, world.body(2)["receivers"][0])):
         opened = world.platform_key.decrypt_oaep_sha1(base64.b64decode(part["name"]))
         assert opened.decode() == "示例商户"
@@ -134,6 +141,7 @@ def test_an_unpaid_order_is_not_shared(world):
     [
         ([replace(SHOP, number=n, receiver=Receiver(merchant_account=str(n))) for n in range(51)], "share_receivers"),
         ([SHOP, replace(SHOP, number=2)], "share_receiver_twice"),
+        ([replace(SHOP, receiver=Receiver(merchant_account="1900000109"))], "share_receiver_name"),
     ],
 )
 def test_what_one_request_cannot_say_is_refused_before_any(world, lines, code):

@@ -1,6 +1,7 @@
 """Pay-outs against a scripted platform: what is sent, what is refused before, and what each answer proves."""
 
 import base64
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from unicom_coupon_sdk.domain.redemption import Listing
 from unicom_coupon_sdk.domain.sensitive import PlatformUser, Secret
 from unicom_coupon_sdk.errors import (
     Effected,
+    ForgedMessage,
     LimitError,
     PlatformRefused,
     PlatformUnavailable,
@@ -20,7 +22,7 @@ from unicom_coupon_sdk.errors import (
 )
 from unicom_coupon_sdk.platform.adapter import BindOrder, IssueOrder
 from unicom_coupon_sdk.platform.profile import Capability
-from unicom_coupon_sdk.platform.wire import header
+from unicom_coupon_sdk.platform.wire import HttpAnswer, header
 
 SCENE = {"transfer_scene_id": "1000", "transfer_activity": "新春现金券", "transfer_reward": "缴费返现"}
 PLATFORM_NO = "1330000071100999991182020050700019480001"
@@ -273,3 +275,47 @@ def test_half_a_scene_is_refused_by_name(world, missing):
     with pytest.raises(ValidationError) as raised:
         world.settings(**{**SCENE, missing: None})
     assert (raised.value.code, raised.value.field) == ("wechatpay.transfer_half", missing)
+
+
+# --- receipts ---
+
+PDF = b"%PDF-1.4 receipt"
+
+
+def receipt(payer, folder, *answers):
+    return payer.run(payer.adapter.transfers.receipt(payer.redemption_id, to=folder / "receipt.pdf"), *answers)
+
+
+def finished(payer, **changes):
+    told = {
+        "state": "FINISHED",
+        "hash_type": "SHA256",
+        "hash_value": hashlib.sha256(PDF).hexdigest(),
+        "download_url": "https://api.mch.weixin.qq.com/v3/billdownload/file?token=T",
+    }
+    return payer.ok(told | changes)
+
+
+def test_a_receipt_is_asked_for_once_and_fetched_when_it_is_made(payer, tmp_path):
+    assert not receipt(payer, tmp_path, payer.error(404, "NOT_FOUND"), payer.ok({"state": "GENERATING"}))
+    assert payer.body() == {"out_bill_no": payer.redemption_id}
+    assert not receipt(payer, tmp_path, payer.ok({"state": "GENERATING"}))
+    assert receipt(payer, tmp_path, finished(payer), HttpAnswer(200, (), PDF))
+    assert (tmp_path / "receipt.pdf").read_bytes() == PDF
+
+
+@pytest.mark.parametrize("file", [PDF + b" ", PDF[:-1], b""])
+def test_a_receipt_of_another_digest_is_not_kept(payer, tmp_path, file):
+    with pytest.raises(ForgedMessage, match=r"wechatpay\.receipt_digest"):
+        receipt(payer, tmp_path, finished(payer), HttpAnswer(200, (), file))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_receipt_that_cannot_be_made_is_refused(payer, tmp_path):
+    with pytest.raises(PlatformRefused, match=r"wechatpay\.receipt_failed"):
+        receipt(payer, tmp_path, payer.ok({"state": "FAILED"}))
+
+
+def test_a_receipt_without_a_proof_is_none(payer, tmp_path):
+    with pytest.raises(PlatformUnavailable, match=r"wechatpay\.answer_malformed"):
+        receipt(payer, tmp_path, finished(payer, hash_type="CRC32"))

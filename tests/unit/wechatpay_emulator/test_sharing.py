@@ -95,6 +95,11 @@ def test_a_receiver_that_was_never_added_gets_nothing(bench: Bench, order: dict[
     assert read(bench, order)["receivers"][0]["fail_reason"] == "NO_RELATION"
 
 
+def test_a_merchant_is_not_made_known_without_a_name(bench: Bench) -> None:
+    body = {"appid": bench.told["appid"], "type": "MERCHANT_ID", "account": SHOP, "relation_type": "PARTNER"}
+    assert refusal_of(bench.post(f"{SHARING}/receivers/add", body)) == (400, "PARAM_ERROR")
+
+
 def test_a_name_that_is_not_the_known_one_gets_nothing(bench: Bench, order: dict[str, Any]) -> None:
     share(bench, order, part(1000, name=bench.sealed("别的商户")))
     assert read(bench, order)["receivers"][0]["fail_reason"] == "RECEIVER_REAL_NAME_NOT_VERIFIED"
@@ -110,7 +115,7 @@ def test_the_same_number_gives_the_same_share(bench: Bench, order: dict[str, Any
 
 
 def test_within_a_minute_of_the_payment_nothing_is_shared(bench: Bench) -> None:
-    known(bench, "MERCHANT_ID", SHOP)
+    known(bench, "MERCHANT_ID", SHOP, name="示例商户")
     order = dict(bench.emulator.order({"amount_fen": 10_000, "profit_sharing": True}))
     bench.advance(seconds=59)
     assert refusal_of(bench.post(f"{SHARING}/orders", wish(bench, order))) == (400, "INVALID_REQUEST")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -173,3 +174,20 @@ def test_a_delivery_of_no_transfer_is_the_testers_mistake(bench: Bench) -> None:
     for act in ({"package": "nothing"}, {"out_bill_no": "nothing"}):
         with pytest.raises(ValueError, match="no such transfer"):
             bench.emulator.deliver({"kind": "transfer", **act})
+
+
+def test_a_receipt_is_made_of_what_arrived(bench: Bench) -> None:
+    receipts = "/v3/fund-app/mch-transfer/elecsign/out-bill-no"
+    made(bench)
+    assert refusal_of(bench.post(receipts, {"out_bill_no": "T0001"})) == (400, "INVALID_REQUEST")
+    taken(bench)
+    assert refusal_of(bench.get(f"{receipts}/T0001")) == (404, "NOT_FOUND")
+    assert body_of(bench.post(receipts, {"out_bill_no": "T0001"}))["state"] == "GENERATING"
+    told = body_of(bench.get(f"{receipts}/T0001"))
+    target = told["download_url"].removeprefix("http://127.0.0.1:8702")
+    bench.advance(minutes=10)
+    file = bench.get(target)
+    assert (told["hash_type"], told["hash_value"]) == ("SHA256", hashlib.sha256(file.content).hexdigest())
+    assert file.content.startswith(b"%PDF")
+    bench.advance(seconds=1)
+    assert refusal_of(bench.get(target)) == (404, "RESOURCE_NOT_EXISTS")

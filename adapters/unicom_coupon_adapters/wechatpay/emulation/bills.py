@@ -1,23 +1,22 @@
 """Bills by day as files to download: what happened, written as the platform writes it (sheet §4, checklist 6 and 11).
 
 The bill of a day is made when it is first asked for, after ten o'clock of the next morning, and is the same from then
-on. Files are UTF-8 with a byte order mark, CRLF rows, and a back-tick before each data cell. The link begins with the
-address the client used and works for thirty seconds; the download is signed by the caller and answered unsigned.
+on. Files are UTF-8 with a byte order mark, CRLF rows, and a back-tick before each data cell. The link works for thirty
+seconds.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from unicom_coupon_adapters.wechatpay.emulation import bill_lines
-from unicom_coupon_adapters.wechatpay.emulation.answers import unsigned
+from unicom_coupon_adapters.wechatpay.emulation.downloads import download_link
 from unicom_coupon_adapters.wechatpay.emulation.fields import Choice, Text
-from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal, bad_field, not_there
-from unicom_coupon_adapters.wechatpay.emulation.world import BEIJING, Call, Reply, Route, moment_of, moment_text
+from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal, bad_field
+from unicom_coupon_adapters.wechatpay.emulation.world import BEIJING, Call, Reply, Route
 from unicom_coupon_sdk.domain.bill import BillKind, RowKind
 from unicom_coupon_sdk.domain.money import yuan_text
 from unicom_coupon_sdk.sandbox.bills import BillLine, MadeBill
@@ -82,17 +81,6 @@ def share_bill(call: Call) -> Reply:
     return _offered(call, _file(bill_lines.SHARE, map(bill_lines.share_row, made.lines)))
 
 
-def download(call: Call) -> Reply:
-    """The file behind a link, unsigned; gzip is of the bytes themselves, with no Content-Encoding."""
-    kept = call.store.get("bill", call.query_value("token", Text(128, required=True)) or "")
-    if kept is None or call.world.now() > moment_of(kept["until"]):
-        raise not_there("下载链接已失效", "The link is over.")
-    content = kept["content"].encode()
-    if kept["gzip"]:
-        return unsigned(call.world, 200, gzip.compress(content, mtime=0), content_type="application/octet-stream")
-    return unsigned(call.world, 200, content, content_type="text/plain; charset=utf-8")
-
-
 def _made(call: Call, bill: BillKind, day: date, *, total_of: RowKind | None = None) -> MadeBill:
     """The day's bill. Raises 400 ``NO_STATEMENT_EXIST`` for an empty one."""
     world = call.world
@@ -128,14 +116,8 @@ def _day(call: Call) -> date:
 
 
 def _offered(call: Call, content: str) -> dict[str, Any]:
-    zipped = call.query_value("tar_type", Choice(("GZIP",))) == "GZIP"
-    token = call.world.hexadecimal(64)
-    kept = {"content": content, "gzip": zipped, "until": moment_text(call.world.now() + LINK_LIFE)}
-    call.store.put("bill", token, kept)
-    for old, bill in call.store.all("bill"):
-        if moment_of(bill["until"]) < call.world.now():
-            call.store.delete("bill", old)
-    link = f"{call.request.base_url}/v3/billdownload/file?token={token}" + ("&tartype=gzip" if zipped else "")
+    packed = call.query_value("tar_type", Choice(("GZIP",))) == "GZIP"
+    link = download_link(call, content, life=LINK_LIFE, packed=packed)
     digest = hashlib.sha1(content.encode()).hexdigest()  # noqa: S324 - the platform's choice
     return {"hash_type": "SHA1", "hash_value": digest, "download_url": link}
 
@@ -161,5 +143,4 @@ ROUTES: Final = (
     Route("GET", "/v3/bill/tradebill", trade_bill),
     Route("GET", "/v3/bill/fundflowbill", fund_flow_bill),
     Route("GET", "/v3/profitsharing/bills", share_bill),
-    Route("GET", "/v3/billdownload/file", download),
 )

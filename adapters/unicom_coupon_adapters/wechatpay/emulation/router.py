@@ -15,6 +15,7 @@ from unicom_coupon_adapters.wechatpay.emulation import (
     brands,
     codes,
     coupons,
+    downloads,
     favor,
     product_coupons,
     product_stocks,
@@ -47,6 +48,7 @@ _ROUTES: Final = (
     *sharing.ROUTES,
     *share_returns.ROUTES,
     *bills.ROUTES,
+    *downloads.ROUTES,
     *security.ROUTES,
 )
 

@@ -87,6 +87,8 @@ def add_receiver(call: Call) -> Reply:
     """Make a receiver known; adding it again succeeds, with the new name."""
     body = call.body(_KNOWN)
     check_appid(body["appid"])
+    if body["type"] == "MERCHANT_ID" and "name" not in body:
+        raise bad_field("/name", "商户类型的接收方须填写商户全称", "is required for a merchant")
     receiver = {name: body[name] for name in ("type", "account", "relation_type")}
     kept = call.store.get("receiver", _key(call.caller.mchid, body)) or {}
     told = {**kept, **receiver, "name_digest": _digest(_name(call, body, at="/name"))}

@@ -1,4 +1,4 @@
-"""商家转账 to users: create, query, call back, and what the user's phone does with it (sheet §3.1).
+"""商家转账 to users: create, query, call back, receipts, and what the user's phone does with it (sheet §3.1).
 
 The merchant's account is never empty, so funds are locked at once and the first answer is WAIT_USER_CONFIRM. Only scene
 1000 is granted. Readings of what the sheet leaves open: another scene is 403 NO_AUTH; a query gives ``package_info``
@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from unicom_coupon_adapters.wechatpay.emulation.callbacks import notify
+from unicom_coupon_adapters.wechatpay.emulation.downloads import download_link
 from unicom_coupon_adapters.wechatpay.emulation.fields import Anything, Choice, Integer, Many, Members, Text, Url
 from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal, bad_field, not_now
 from unicom_coupon_adapters.wechatpay.emulation.repeats import once
@@ -28,6 +29,8 @@ from unicom_coupon_adapters.wechatpay.emulation.world import (
 )
 
 _BASE: Final = "/v3/fund-app/mch-transfer/transfer-bills"
+_RECEIPTS: Final = "/v3/fund-app/mch-transfer/elecsign/out-bill-no"
+RECEIPT_LINK_LIFE: Final = timedelta(minutes=10)
 CONFIRM_WITHIN: Final = timedelta(hours=24)
 GRANTED: Final = frozenset({"1000"})
 LEAST_FEN: Final = 10
@@ -99,6 +102,32 @@ def cancel(call: Call) -> Reply:
     elif transfer["state"] != "CANCELLED":
         raise not_now("转账单状态不允许撤销", "The transfer's state does not allow that.")
     return {name: transfer[name] for name in ("out_bill_no", "transfer_bill_no", "state", "update_time")}
+
+
+def ask_receipt(call: Call) -> Reply:
+    """Ask for the receipt of a transfer that arrived; asking again is no error."""
+    number = call.body(Members({"out_bill_no": Text(32, required=True)}))["out_bill_no"]
+    transfer = _owned(call, number)
+    if transfer["state"] != "SUCCESS":
+        raise not_now("转账未成功，不可申请电子回单", "Only a transfer that arrived has a receipt.")
+    kept = call.store.get("transfer-receipt", number) or {"create_time": call.world.now_text()}
+    call.store.put("transfer-receipt", number, kept)
+    return {"state": "GENERATING", "create_time": kept["create_time"]}
+
+
+def read_receipt(call: Call) -> Reply:
+    """The receipt: made by the first look after it was asked for, with a link of ten minutes."""
+    number = call.arguments["out_bill_no"]
+    transfer = _owned(call, number)
+    kept = call.store.get("transfer-receipt", number)
+    if kept is None:
+        raise Refusal("NOT_FOUND", "未申请电子回单", "No receipt was asked for.")
+    names = ("transfer_bill_no", "out_bill_no", "transfer_amount", "update_time")
+    content = "%PDF-1.4\n" + "".join(f"% {name}: {transfer[name]}\n" for name in names) + "%%EOF\n"
+    told = {"state": "FINISHED", "create_time": kept["create_time"], "update_time": call.world.now_text()}
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    link = download_link(call, content, life=RECEIPT_LINK_LIFE, content_type="application/pdf")
+    return {**told, "hash_type": "SHA256", "hash_value": digest, "download_url": link}
 
 
 def confirm(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,4 +282,6 @@ ROUTES: Final = (
     Route("GET", _BASE + "/out-bill-no/{out_bill_no}", by_number),
     Route("GET", _BASE + "/transfer-bill-no/{transfer_bill_no}", by_platform_number),
     Route("POST", _BASE + "/out-bill-no/{out_bill_no}/cancel", cancel),
+    Route("POST", _RECEIPTS, ask_receipt),
+    Route("GET", _RECEIPTS + "/{out_bill_no}", read_receipt),
 )

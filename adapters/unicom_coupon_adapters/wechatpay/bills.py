@@ -11,6 +11,7 @@ import csv
 import hmac
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -212,11 +213,11 @@ def _picked(rows: Path, places: list[int]) -> Iterator[list[str]]:
 
 def _trade(totals: Totals, rows: Rows) -> dict[RowKind, Total]:
     """Orders and refunds are counted together and summed apart."""
-    refunds = sum(state == "REFUND" for [state] in rows("交易状态"))
-    payments = _count(totals, "总交易单数") - refunds
+    states = Counter(state for [state] in rows("交易状态"))
+    others = sum(count for state, count in states.items() if state not in layouts.PAID_STATES)
     return {
-        RowKind.PAYMENT: Total(rows=payments, amount_fen=_fen(totals, "订单总金额")),
-        RowKind.REFUND: Total(rows=refunds, amount_fen=-_fen(totals, "退款总金额")),
+        RowKind.PAYMENT: Total(rows=_count(totals, "总交易单数") - others, amount_fen=_fen(totals, "订单总金额")),
+        RowKind.REFUND: Total(rows=states["REFUND"], amount_fen=-_fen(totals, "退款总金额")),
     }
 
 

@@ -1,6 +1,6 @@
 """WeChat Pay, emulated: APIv3 over raw bytes, with its coupons, orders, callbacks and keys.
 
-What it answers is fixed by the WeChat Pay sheet (§1, §2, §3.3, §4, §5, §10). Choices where the sheet says
+What it answers is fixed by the WeChat Pay sheet (§1 to §5, §10). Choices where the sheet says
 *unconfirmed* or *may*, the stricter reading unless a plain client would be locked out:
 
 - error answers are signed; unknown request keys are refused (400, tail 270924358);

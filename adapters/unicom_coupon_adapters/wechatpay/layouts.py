@@ -18,6 +18,8 @@ AROUND = " \t`"
 PAY_OUT_TYPES = frozenset({"商家转账", "商家转账到零钱"})
 """What a pay-out may be called in the fund-flow bill; the name of the newer product there is unconfirmed."""
 
+PAID_STATES = frozenset({"SUCCESS", "REVOKED"})
+
 _FORM = Delimited(separator=SEPARATOR, strip=AROUND)
 _REFUND_STATES = {
     "SUCCESS": RowState.DONE,
@@ -27,7 +29,11 @@ _REFUND_STATES = {
     "FAIL": RowState.FAILED,
     "CLOSED": RowState.FAILED,
 }
-_SHARE_STATES = {"SUCCESS": RowState.DONE, "PENDING": RowState.OPEN, "CLOSED": RowState.FAILED}
+_SHARE_STATES = {
+    **dict.fromkeys(("SUCCESS", "成功"), RowState.DONE),
+    **dict.fromkeys(("PENDING", "PROCESSING", "处理中"), RowState.OPEN),
+    **dict.fromkeys(("CLOSED", "FAILED", "已关闭", "失败"), RowState.FAILED),
+}
 
 TRADE = BillLayout(
     name="trade",
@@ -38,7 +44,7 @@ TRADE = BillLayout(
     rules=(
         RowRule(
             kind=RowKind.PAYMENT,
-            when={"交易状态": frozenset({"SUCCESS", "REVOKED"})},
+            when={"交易状态": PAID_STATES},
             number="商户订单号",
             platform_no="微信订单号",
             amount="订单金额",

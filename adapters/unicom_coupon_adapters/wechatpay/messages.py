@@ -17,7 +17,10 @@ from urllib.parse import quote, urlencode
 import pydantic_core
 
 from unicom_coupon_adapters.wechatpay.compliance import SHIM
-from unicom_coupon_sdk.errors import ValidationError
+from unicom_coupon_sdk.errors import ComplianceError, ValidationError
+
+SEALED = frozenset({"name", "user_name"})
+"""Names of people: they leave encrypted, under the key that ``serial`` names, or not at all."""
 
 _FOUR_BYTE = re.compile(rb"[\xf0-\xf4]")
 
@@ -71,9 +74,9 @@ class Api:
             self._check(query.keys() - self.query, code="wechatpay.field_unlisted")
             given = {name: value for name, value in query.items() if value is not None}
             target = f"{target}?{urlencode(given, quote_via=quote)}" if given else target
-        return Call(self, target, self._content(body), serial)
+        return Call(self, target, self._content(body, serial), serial)
 
-    def _content(self, body: Mapping[str, Any] | None) -> bytes:
+    def _content(self, body: Mapping[str, Any] | None, serial: str | None) -> bytes:
         if body is None:
             self._check(self.required, code="wechatpay.field_missing")
             return b""
@@ -86,6 +89,8 @@ class Api:
         for name, value in given.items():
             if isinstance(value, dict | list):
                 SHIM.outgoing({name: value})
+        if serial is None and _holds(given, SEALED):
+            raise ComplianceError("compliance.not_sent", field=min(SEALED), platform="wechatpay")
         content = pydantic_core.to_json(given)
         if not content.isascii() and _FOUR_BYTE.search(content):
             raise ValidationError("wechatpay.charset", field=self.name, platform="wechatpay")
@@ -94,6 +99,13 @@ class Api:
     def _check(self, wrong: frozenset[str] | set[str], *, code: str) -> None:
         if wrong:
             raise ValidationError(code, field=min(wrong), platform="wechatpay", api=self.name)
+
+
+def _holds(value: Any, names: frozenset[str]) -> bool:
+    """Whether a member of ``names`` stands anywhere in ``value``."""
+    if isinstance(value, dict):
+        return not names.isdisjoint(value) or any(_holds(nested, names) for nested in value.values())
+    return isinstance(value, list) and any(_holds(nested, names) for nested in value)
 
 
 def fields(names: str) -> frozenset[str]:

@@ -86,6 +86,7 @@ class TransferBill:
     platform_no: str
     state: str
     amount_fen: int | None
+    openid: str | None = field(repr=False)
     reason: str | None
     package: str | None = field(repr=False)
     changed_at: datetime | None
@@ -143,7 +144,7 @@ class Transfers:
             if held.redemption.platform_no is not None or now >= held.redemption.held_at + ASKED_FOR:
                 return undecided("wechatpay.undecided", state="404")
             return not_done("wechatpay.transfer_unknown", state="404")
-        if bill.amount_fen != held.redemption.value_fen:
+        if bill.amount_fen != held.redemption.value_fen or bill.openid not in {None, openid_of(held.binding)}:
             return undecided("wechatpay.transfer_differs", state=bill.state)
         return self._outcome(bill)
 
@@ -263,6 +264,7 @@ def _bill(answer: Answer, *, number: str, is_write: bool) -> TransferBill:
         platform_no=platform_no,
         state=state,
         amount_fen=amount if isinstance(amount, int) else None,
+        openid=text_of(data, "openid"),
         reason=text_of(data, "fail_reason"),
         package=text_of(data, "package_info"),
         changed_at=instant_or_none(data.get("update_time")) or instant_or_none(data.get("create_time")),

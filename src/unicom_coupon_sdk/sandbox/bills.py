@@ -112,7 +112,7 @@ class BillBook:
         self._keep(key, result)
         self._set_aside(bill, day + timedelta(days=1), spoiling.moved)
         for defect in spoiling.defects:
-            self._record({"class": defect.pop("class"), "bill": bill.value, "day": day.isoformat(), **defect})
+            self._record({"bill": bill.value, "day": day.isoformat(), **defect})
         return result
 
     def defects(self) -> list[dict[str, Any]]:

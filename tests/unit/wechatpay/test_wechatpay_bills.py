@@ -220,6 +220,14 @@ def test_refunds_are_counted_with_orders_and_told_apart(offices):
     }
 
 
+def test_rows_of_neither_kind_are_not_counted_as_orders(offices):
+    lines = PLAIN.decode().splitlines()
+    lines.insert(2, lines[1].replace("SUCCESS", "SOMETHING_NEW"))
+    lines[-1] = lines[-1].replace("`1,", "`2.0,", 1)
+    declared = offices.fetch("".join(f"{line}\r\n" for line in lines)).declared
+    assert declared[RowKind.PAYMENT].rows == 1
+
+
 def test_names_with_back_ticks_and_cells_in_quotes_read_the_same(offices, world, tmp_path):
     lines = PLAIN.decode().removeprefix("\ufeff").splitlines()
     lines[1] = lines[1].replace("联通电子券", "联通电子券, 买一送一")

@@ -302,6 +302,19 @@ def test_a_defect_spoils_one_row_that_the_ledger_knows(desk, tmp_path, kind, cod
         assert bill.declared[row_kind].amount_fen == fen
 
 
+@pytest.mark.parametrize(("kind", "word"), [(BillKind.TRADE, "`REVOKED,"), (BillKind.SHARE, "`CLOSED,")])
+def test_a_wrong_state_is_written_as_the_platform_writes_it(desk, tmp_path, kind, word):
+    redemption = desk.redeemed()
+    desk.share(redemption)
+    desk.call("recover")
+    day = desk.morning()
+    desk.sandbox.control.add_fault("wechatpay", "bill_defect", code="state_differs", match=kind.value)
+    bill = desk.bill(kind, tmp_path, day)
+    [defect] = desk.sandbox.control.bill_defects()
+    [line] = [line for line in bill.rows.read_text("utf-8").splitlines() if word in line]
+    assert defect["number"] in line
+
+
 @pytest.mark.parametrize("kind", [BillKind.TRADE, BillKind.FUNDS])
 def test_a_wrong_total_is_declared_beside_right_rows(desk, tmp_path, kind):
     desk.redeemed()

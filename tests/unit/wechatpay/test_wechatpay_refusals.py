@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unicom_coupon_adapters.wechatpay.compliance import SHIM
-from unicom_coupon_adapters.wechatpay.messages import SEND_COUPON, USE_COUPON
+from unicom_coupon_adapters.wechatpay.messages import SEND_COUPON, USE_COUPON, Api
 from unicom_coupon_adapters.wechatpay.refusals import CODES, TAILS, refusal_of, request_tail
 from unicom_coupon_sdk.errors import (
     ComplianceError,
@@ -137,3 +137,11 @@ def test_what_reconciliation_needs_is_kept():
 def test_every_rule_names_its_source():
     assert all(rule.source for rule in SHIM.rules.values())
     assert SEND_COUPON.required <= SHIM.rules.keys()
+
+
+@pytest.mark.parametrize("body", [{"user_name": "x"}, {"receivers": [{"name": "x"}]}])
+def test_a_name_does_not_leave_without_the_serial_of_the_key_it_is_encrypted_for(body):
+    api = Api("t", "POST", "/x", optional=frozenset(body))
+    with pytest.raises(ComplianceError):
+        api.call(body)
+    assert api.call(body, serial="PUB_KEY_ID_1").serial == "PUB_KEY_ID_1"

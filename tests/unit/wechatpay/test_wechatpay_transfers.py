@@ -210,8 +210,9 @@ def test_a_state_that_nobody_documented_decides_nothing(payer):
     assert ask(payer, read(payer, "SOMETHING_NEW")).effected is Effected.UNKNOWN
 
 
-def test_a_transfer_of_another_amount_is_not_this_one(payer):
-    outcome = ask(payer, bill(payer, "SUCCESS", transfer_amount=5_001))
+@pytest.mark.parametrize("told", [{"transfer_amount": 5_001}, {"transfer_amount": 5_000, "openid": "oOther"}, {}])
+def test_a_transfer_of_another_amount_or_payee_is_not_this_one(payer, told):
+    outcome = ask(payer, bill(payer, "SUCCESS", **told))
     assert outcome.effected is Effected.UNKNOWN
     assert outcome.error.code == "wechatpay.transfer_differs"
 

@@ -12,11 +12,11 @@ NAMES = """
 Acknowledgement AmountOff AsyncCouponClient BindRequest Binding BiometricProof CallerError Cash Challenge
 ChallengeRequest ComplianceError ConfigurationError Coupon CouponClient CouponCode CouponError CouponEvent CouponState
 CouponStateError CouponTemplate Diagnosis Effected EventKind Exchange ForgedMessage Funding Holder IdempotencyConflict
-IssueRequest IssuedBatch LedgerError LimitError LoginProof Method NewsKind Notice OneTimeCode OperationState Order PercentOff
-PhoneCredit PhoneNumber PhoneProof PlatformError PlatformRefused PlatformUnavailable PlatformUnknown PlatformUser
-QrToken Recovery RedeemRequest Redemption Reversal ReversalCause ReverseRequest RiskError ScanProof Secret Settings SmsProof
-TerminalProof UnsupportedOperation ValidationError VerificationError VerifiedEvent VoidRequest Voided WalletProof
-__version__ fen_of_yuan yuan_text
+IssueRequest IssuedBatch LedgerError LimitError LoginProof Method NewsKind Notice OneTimeCode OperationState Order
+PayOut PayOutRequest Payee PercentOff PhoneCredit PhoneNumber PhoneProof PlatformError PlatformRefused
+PlatformUnavailable PlatformUnknown PlatformUser QrToken Recovery RedeemRequest Redemption Reversal ReversalCause
+ReverseRequest RiskError ScanProof Screening Secret Settings SmsProof TerminalProof UnsupportedOperation
+ValidationError VerificationError VerifiedEvent VoidRequest Voided WalletProof __version__ fen_of_yuan yuan_text
 """
 
 

@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from unicom_coupon_sdk.domain.events import Acknowledgement, CouponEvent, EventKind, NewsKind, VerifiedEvent
     from unicom_coupon_sdk.domain.money import fen_of_yuan, yuan_text
     from unicom_coupon_sdk.domain.order import Holder, Order
-    from unicom_coupon_sdk.domain.redemption import Binding, RedeemRequest, Redemption, Reversal, ReverseRequest
+    from unicom_coupon_sdk.domain.redemption import (
+        Binding,
+        PayOut,
+        PayOutRequest,
+        RedeemRequest,
+        Redemption,
+        Reversal,
+        ReverseRequest,
+    )
     from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest, VoidRequest
     from unicom_coupon_sdk.domain.sensitive import OneTimeCode, PhoneNumber, PlatformUser, Secret
     from unicom_coupon_sdk.domain.state import CouponState, OperationState, ReversalCause
@@ -66,6 +74,7 @@ if TYPE_CHECKING:
     from unicom_coupon_sdk.flows.expire import Voided
     from unicom_coupon_sdk.flows.notify import Notice
     from unicom_coupon_sdk.flows.recover import Recovery
+    from unicom_coupon_sdk.guard.screening import Payee, Screening
 
 __version__ = "0.1.0"
 
@@ -79,7 +88,9 @@ _HOMES = {
     "domain.events": ("Acknowledgement", "CouponEvent", "EventKind", "NewsKind", "VerifiedEvent"),
     "domain.money": ("fen_of_yuan", "yuan_text"),
     "domain.order": ("Holder", "Order"),
-    "domain.redemption": ("Binding", "RedeemRequest", "Redemption", "Reversal", "ReverseRequest"),
+    "domain.redemption": (
+        "Binding", "PayOut", "PayOutRequest", "RedeemRequest", "Redemption", "Reversal", "ReverseRequest",
+    ),
     "domain.requests": ("BindRequest", "ChallengeRequest", "IssuedBatch", "IssueRequest", "VoidRequest"),
     "domain.sensitive": ("OneTimeCode", "PhoneNumber", "PlatformUser", "Secret"),
     "domain.state": ("CouponState", "OperationState", "ReversalCause"),
@@ -97,6 +108,7 @@ _HOMES = {
     "flows.expire": ("Voided",),
     "flows.notify": ("Notice",),
     "flows.recover": ("Recovery",),
+    "guard.screening": ("Payee", "Screening"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -140,6 +152,9 @@ __all__ = [
     "OneTimeCode",
     "OperationState",
     "Order",
+    "PayOut",
+    "PayOutRequest",
+    "Payee",
     "PercentOff",
     "PhoneCredit",
     "PhoneNumber",
@@ -158,6 +173,7 @@ __all__ = [
     "ReverseRequest",
     "RiskError",
     "ScanProof",
+    "Screening",
     "Secret",
     "Settings",
     "SmsProof",

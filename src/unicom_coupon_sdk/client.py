@@ -20,7 +20,15 @@ from unicom_coupon_sdk.crypto.fields import FieldCipher, derive_key
 from unicom_coupon_sdk.crypto.providers import Keys
 from unicom_coupon_sdk.domain.coupon import Coupon
 from unicom_coupon_sdk.domain.events import Acknowledgement
-from unicom_coupon_sdk.domain.redemption import Binding, RedeemRequest, Redemption, Reversal, ReverseRequest
+from unicom_coupon_sdk.domain.redemption import (
+    Binding,
+    PayOut,
+    PayOutRequest,
+    RedeemRequest,
+    Redemption,
+    Reversal,
+    ReverseRequest,
+)
 from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest, VoidRequest
 from unicom_coupon_sdk.domain.token import QrToken, make_token
 from unicom_coupon_sdk.domain.verification import Challenge
@@ -30,12 +38,14 @@ from unicom_coupon_sdk.flows.challenge import challenge
 from unicom_coupon_sdk.flows.expire import Voided, expire, void
 from unicom_coupon_sdk.flows.issue import issue
 from unicom_coupon_sdk.flows.notify import Notice, notify
+from unicom_coupon_sdk.flows.pay_out import pay_out
 from unicom_coupon_sdk.flows.query import query
 from unicom_coupon_sdk.flows.recover import Recovery, recover
 from unicom_coupon_sdk.flows.redeem import redeem
 from unicom_coupon_sdk.flows.reverse import reverse
 from unicom_coupon_sdk.flows.setting import Setting
 from unicom_coupon_sdk.guard.admission import Guard
+from unicom_coupon_sdk.guard.screening import Screening
 from unicom_coupon_sdk.ledger import Ledger, open_engine, prepare
 from unicom_coupon_sdk.platform import registry
 from unicom_coupon_sdk.platform.adapter import Finding, PlatformAdapter
@@ -57,10 +67,17 @@ class House:
     """All that both clients share: the setting of flows, and the engine under it.
 
     Built once from settings: keys are loaded and adapters checked here, before any call, and nothing is sent.
-    ``engine`` is a prepared ledger to use instead of the settings' own.
+    ``engine`` is a prepared ledger to use instead of the settings' own; ``screening`` looks at payees of pay-outs.
     """
 
-    def __init__(self, settings: Settings, *, keys: Keys | None = None, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        keys: Keys | None = None,
+        engine: Engine | None = None,
+        screening: Screening | None = None,
+    ) -> None:
         keys = keys or Keys()
         master = _master_key(keys.load(settings.ledger.master_key, field="ledger.master_key"))
         cipher = FieldCipher.derive(master)
@@ -69,7 +86,7 @@ class House:
         self.setting = Setting(
             merchant_id=settings.merchant.id,
             ledger=self.ledger,
-            guard=Guard(self.ledger, cipher=cipher, token_key=self.token_key),
+            guard=Guard(self.ledger, cipher=cipher, token_key=self.token_key, screening=screening),
             adapters={name: _adapter(name, section, keys) for name, section in settings.platforms.items()},
             calendar=(
                 WorkingCalendar.from_file(settings.calendar.file) if settings.calendar.file else WorkingCalendar()
@@ -102,7 +119,7 @@ class CouponClient:
     """The blocking client. Safe to share between threads.
 
     ``transport`` may be an ``httpx.Client`` of yours, or anything with ``send(call)``; ``frames`` carries the frames of
-    platforms that speak them; ``clock`` is another clock.
+    platforms that speak them; ``clock`` is another clock; ``screening`` looks at every payee of a pay-out.
     """
 
     def __init__(
@@ -113,10 +130,11 @@ class CouponClient:
         transport: httpx.Client | BlockingTransport | None = None,
         frames: FrameTransport | None = None,
         clock: Clock | None = None,
+        screening: Screening | None = None,
     ) -> None:
         from unicom_coupon_sdk.runtime.blocking import BlockingRuntime
 
-        self._house = House(settings, keys=keys)
+        self._house = House(settings, keys=keys, screening=screening)
         self._clock = clock or _clock(settings)
         self._runtime = BlockingRuntime(engine=self._house.engine, http=transport, frames=frames, clock=self._clock)
 
@@ -144,6 +162,10 @@ class CouponClient:
     def redeem(self, request: RedeemRequest) -> Redemption:
         """Spend a coupon, once by ``idempotency_key``: DONE or UNKNOWN; refusals are raised. See ``flows.redeem``."""
         return self._runtime.run(redeem(request, setting=self._house.setting))
+
+    def pay_out(self, request: PayOutRequest) -> PayOut:
+        """Pay a cash coupon out, once by ``idempotency_key``: DONE, PENDING or UNKNOWN. See ``flows.pay_out``."""
+        return self._runtime.run(pay_out(request, setting=self._house.setting))
 
     def query(self, redemption_id: str) -> Redemption:
         """How a redemption stands; asks the platform when that is open. See ``flows.query``."""
@@ -227,10 +249,11 @@ class AsyncCouponClient:
         transport: httpx.AsyncClient | AsyncTransport | None = None,
         frames: AsyncFrameTransport | None = None,
         clock: Clock | None = None,
+        screening: Screening | None = None,
     ) -> None:
         from unicom_coupon_sdk.runtime.asynchronous import AsyncRuntime
 
-        self._house = House(settings, keys=keys)
+        self._house = House(settings, keys=keys, screening=screening)
         self._clock = clock or _clock(settings)
         self._runtime = AsyncRuntime(engine=self._house.engine, http=transport, frames=frames, clock=self._clock)
 
@@ -258,6 +281,10 @@ class AsyncCouponClient:
     async def redeem(self, request: RedeemRequest) -> Redemption:
         """As ``CouponClient.redeem``."""
         return await self._runtime.run(redeem(request, setting=self._house.setting))
+
+    async def pay_out(self, request: PayOutRequest) -> PayOut:
+        """As ``CouponClient.pay_out``."""
+        return await self._runtime.run(pay_out(request, setting=self._house.setting))
 
     async def query(self, redemption_id: str) -> Redemption:
         """As ``CouponClient.query``."""

@@ -89,7 +89,8 @@ class Outcome:
 
     ``DONE`` with the platform's number and time; ``NOT_DONE`` or ``UNKNOWN`` with the error that says why;
     ``PENDING`` when it was taken on and somebody there has yet to act. Refs are the platform's own names that later
-    calls need. ``instructions`` is what the user's front end needs to act on what is pending; it is never stored.
+    calls need. ``instructions`` is what the user's front end needs to act on what is pending; it is kept, so that a
+    repeated request gets it again, and holds no personal data.
     """
 
     effected: Effected
@@ -135,6 +136,14 @@ class Redemption:
     def is_settled(self) -> bool:
         """Whether nothing is left for ``recover``: done, released or reversed."""
         return self.state not in _OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class PayOut:
+    """A pay-out: the redemption of its cash coupon, and what the user's front end needs while it is PENDING."""
+
+    redemption: Redemption
+    instructions: Mapping[str, str]
 
 
 _OPEN = frozenset({OperationState.HELD, OperationState.UNKNOWN, OperationState.PENDING, OperationState.REVERSING})

@@ -16,6 +16,7 @@ from unicom_coupon_sdk.domain.redemption import Outcome
 from unicom_coupon_sdk.domain.state import OperationState
 from unicom_coupon_sdk.errors import CouponError, Effected, LedgerError, PlatformError
 from unicom_coupon_sdk.flows.issue import register
+from unicom_coupon_sdk.flows.pay_out import asked_of
 from unicom_coupon_sdk.flows.redeem import conclude
 from unicom_coupon_sdk.flows.reverse import conclude_reversal
 from unicom_coupon_sdk.flows.setting import Setting
@@ -113,7 +114,7 @@ def _resolve_redemption(item: Pending, *, setting: Setting) -> Flow[OperationSta
     adapter = setting.adapter(item.platform)
     held = yield from Transact(setting.ledger.held(item.operation_id))
     certain = yield from _nothing_can_arrive(adapter.profile, held.redemption.deadline)
-    outcome = yield from adapter.query(held)
+    outcome = yield from asked_of(held, adapter)
     verdict = _verdict(outcome, state=held.redemption.state, certain=certain)
     if verdict is None:
         return held.redemption.state

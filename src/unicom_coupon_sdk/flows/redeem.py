@@ -6,9 +6,11 @@ platform hear of it; what came of it is a second record. A crash anywhere leaves
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from unicom_coupon_sdk.domain.redemption import HeldRedemption, Outcome, RedeemRequest, Redemption
+from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.domain.state import OperationState
 from unicom_coupon_sdk.errors import (
     CallerError,
@@ -21,6 +23,10 @@ from unicom_coupon_sdk.errors import (
 from unicom_coupon_sdk.flows.setting import Setting
 from unicom_coupon_sdk.ledger import Hold
 from unicom_coupon_sdk.platform.effects import Flow, NewId, Now, Transact
+from unicom_coupon_sdk.platform.profile import Capability
+
+INSTRUCTIONS = "front_end."
+"""Put before the names of what a user's front end needs, where these are kept among a conclusion's references."""
 
 
 def redeem(request: RedeemRequest, *, setting: Setting) -> Flow[Redemption]:
@@ -31,13 +37,28 @@ def redeem(request: RedeemRequest, *, setting: Setting) -> Flow[Redemption]:
     coupon is free again. An unknown outcome is a result: keep the goods, run ``recover``, ask again.
     """
     adapter = setting.adapter(request.platform)
-    ledger = setting.ledger
+    return (yield from spend(Spending(request, Capability.REDEEM, adapter.redeem), setting=setting))
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How a coupon is spent: the request, the capability that it takes, and the adapter's verb that carries it out."""
+
+    request: RedeemRequest
+    by: Capability
+    carry_out: Callable[[HeldRedemption], Flow[Outcome]]
+    payee_name: Secret | None = None
+
+
+def spend(spending: Spending, *, setting: Setting) -> Flow[Redemption]:
+    """Hold, carry out, conclude; or the answer that the request's key already has. Raises as ``redeem`` says."""
+    request, ledger = spending.request, setting.ledger
     now = yield from Now()
     repeat = yield from Transact(ledger.repeat(request, merchant_id=setting.merchant_id, now=now))
     if repeat is not None:
         return answer(repeat)
     try:
-        hold = yield from _hold(request, setting=setting)
+        hold = yield from _hold(spending, setting=setting)
     except CallerError:
         # A copy of this very request may have taken the coupon since the look-up: then the key answers, not the coupon.
         now = yield from Now()
@@ -49,7 +70,7 @@ def redeem(request: RedeemRequest, *, setting: Setting) -> Flow[Redemption]:
         return answer(hold.held.redemption)
     held = hold.held
     try:
-        outcome = yield from adapter.redeem(held)
+        outcome = yield from spending.carry_out(held)
     except CouponError as error:
         outcome = outcome_of(error)
     redemption = yield from conclude(held, outcome, setting=setting)
@@ -58,16 +79,28 @@ def redeem(request: RedeemRequest, *, setting: Setting) -> Flow[Redemption]:
     return redemption
 
 
-def _hold(request: RedeemRequest, *, setting: Setting) -> Flow[Hold]:
-    """The coupon, taken for ``request``; with the proof at hand for a platform that checks it itself."""
-    adapter = setting.adapter(request.platform)
-    admission = yield from setting.guard.admit(request, adapter=adapter, merchant_id=setting.merchant_id)
+def _hold(spending: Spending, *, setting: Setting) -> Flow[Hold]:
+    """The coupon, taken for the request; with what is never stored at hand for the platform."""
+    request = spending.request
+    admission = yield from setting.guard.admit(
+        request,
+        adapter=setting.adapter(request.platform),
+        merchant_id=setting.merchant_id,
+        by=spending.by,
+        payee_name=spending.payee_name,
+    )
     redemption_id = yield from NewId()
     now = yield from Now()
     hold = yield from Transact(
         setting.ledger.hold(request, admission, merchant_id=setting.merchant_id, redemption_id=redemption_id, now=now)
     )
-    return replace(hold, held=replace(hold.held, proof=request.proof, challenge=admission.verified.challenge))
+    held = replace(
+        hold.held,
+        proof=request.proof,
+        challenge=admission.verified.challenge,
+        payee_name=spending.payee_name,
+    )
+    return replace(hold, held=held)
 
 
 def conclude(held: HeldRedemption, outcome: Outcome, *, setting: Setting) -> Flow[Redemption]:
@@ -76,7 +109,8 @@ def conclude(held: HeldRedemption, outcome: Outcome, *, setting: Setting) -> Flo
     now = yield from Now()
     at = outcome.at or now
     expectation = setting.expect(adapter.profile, held.redemption.value_fen, at=at)
-    kept = replace(outcome, refs=adapter.compliance.kept(outcome.refs))
+    instructions = {f"{INSTRUCTIONS}{name}": value for name, value in outcome.instructions.items()}
+    kept = replace(outcome, refs={**adapter.compliance.kept(outcome.refs), **instructions})
     return (
         yield from Transact(
             setting.ledger.conclude(

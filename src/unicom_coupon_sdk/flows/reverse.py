@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from unicom_coupon_sdk.domain.redemption import HeldReversal, Outcome, Reversal, ReverseRequest
 from unicom_coupon_sdk.domain.state import OperationState
-from unicom_coupon_sdk.errors import CouponError, PlatformRefused
+from unicom_coupon_sdk.errors import CouponError, PlatformRefused, UnsupportedOperation
+from unicom_coupon_sdk.flows.pay_out import is_pay_out
 from unicom_coupon_sdk.flows.redeem import outcome_of
 from unicom_coupon_sdk.flows.setting import Setting
 from unicom_coupon_sdk.platform.effects import Flow, NewId, Now, Transact
@@ -25,6 +26,10 @@ def reverse(request: ReverseRequest, *, setting: Setting) -> Flow[Reversal]:
     redemption = yield from Transact(ledger.redemption(request.redemption_id, merchant_id=setting.merchant_id))
     adapter = setting.adapter(redemption.platform)
     adapter.profile.require(Capability.REVERSE)
+    if Capability.PAY_OUT in adapter.profile.capabilities:
+        held = yield from Transact(ledger.held(request.redemption_id))
+        if is_pay_out(held, adapter):
+            raise UnsupportedOperation("reversal.paid_out", field="redemption_id", platform=redemption.platform)
     reversal_id = yield from NewId()
     now = yield from Now()
     hold = yield from Transact(

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from unicom_coupon_sdk.crypto.fields import FieldCipher
 from unicom_coupon_sdk.domain.admission import Admission
 from unicom_coupon_sdk.domain.code import CouponCode
-from unicom_coupon_sdk.domain.coupon import Coupon
+from unicom_coupon_sdk.domain.coupon import Cash, Coupon
 from unicom_coupon_sdk.domain.limits import Consumption, Subject, Window
 from unicom_coupon_sdk.domain.redemption import Binding, Listing, RedeemRequest
+from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.domain.times import business_date
 from unicom_coupon_sdk.domain.token import QrToken, coupon_of_token
 from unicom_coupon_sdk.domain.verification import (
@@ -31,6 +32,7 @@ from unicom_coupon_sdk.domain.verification import (
     VerifiedHolder,
 )
 from unicom_coupon_sdk.errors import CouponStateError, LimitError, UnsupportedOperation, VerificationError
+from unicom_coupon_sdk.guard.screening import Payee, Screening
 from unicom_coupon_sdk.ledger import Dossier, Ledger
 from unicom_coupon_sdk.platform.adapter import PlatformAdapter, VerifyOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now, Transact
@@ -48,31 +50,42 @@ class Presented:
 
 
 class Guard:
-    """Decides on redemptions. ``token_key`` is the issuer's key of rotating QR tokens."""
+    """Decides on redemptions and pay-outs.
 
-    def __init__(self, ledger: Ledger, *, cipher: FieldCipher, token_key: bytes) -> None:
+    ``token_key`` is the issuer's key of rotating QR tokens; ``screening`` looks at every payee of a pay-out.
+    """
+
+    def __init__(
+        self, ledger: Ledger, *, cipher: FieldCipher, token_key: bytes, screening: Screening | None = None
+    ) -> None:
         self._ledger = ledger
         self._cipher = cipher
         self._token_key = token_key
+        self._screening = screening
 
-    def admit(self, request: RedeemRequest, *, adapter: PlatformAdapter, merchant_id: str) -> Flow[Admission]:
-        """The decision on ``request``.
+    def admit(
+        self,
+        request: RedeemRequest,
+        *,
+        adapter: PlatformAdapter,
+        merchant_id: str,
+        by: Capability = Capability.REDEEM,
+        payee_name: Secret | None = None,
+    ) -> Flow[Admission]:
+        """The decision on ``request``: to redeem a coupon, or ``by`` PAY_OUT to pay a cash coupon out.
 
         Raises ``CouponStateError``, ``VerificationError``, ``LimitError``, ``ComplianceError`` or
         ``UnsupportedOperation``; nothing was done then.
         """
         profile = adapter.profile
-        profile.require(Capability.REDEEM)
+        profile.require(by)
         presented = yield from self.present(request.coupon, platform=profile.name)
         now = yield from Now()
         coupon = presented.coupon
         refusal = coupon.refusal_at(now)
         if refusal is not None:
             raise refusal
-        if coupon.template.benefit.kind not in profile.coupon_kinds:
-            raise UnsupportedOperation(
-                "coupon.kind_not_offered", platform=profile.name, kind=coupon.template.benefit.kind
-            )
+        _check_kind(coupon, profile, by=by)
         value_fen = coupon.template.value_at(request.order.amount_fen)
         verified = yield from self._verify(request, presented=presented, adapter=adapter)
         spending = _Spending(
@@ -83,6 +96,16 @@ class Guard:
             tier=verified.tier,
             value_fen=value_fen,
         )
+        if by is Capability.PAY_OUT and self._screening is not None:
+            payee = Payee(
+                platform=profile.name,
+                merchant_id=merchant_id,
+                user=presented.binding.user,
+                name=payee_name,
+                amount_fen=value_fen,
+                reference=request.order.order_no,
+            )
+            yield from self._screening.screen(payee)
         return Admission(
             coupon_id=coupon.coupon_id,
             verified=verified,
@@ -175,6 +198,18 @@ class Guard:
         if now >= challenge.expires_at:
             raise VerificationError("challenge.expired", field="proof.challenge_id")
         return challenge
+
+
+def _check_kind(coupon: Coupon, profile: PlatformProfile, *, by: Capability) -> None:
+    """A cash coupon is paid out where the platform can do that, and redeemed where it cannot; no other is paid out."""
+    kind = coupon.template.benefit.kind
+    if kind not in profile.coupon_kinds:
+        raise UnsupportedOperation("coupon.kind_not_offered", platform=profile.name, kind=kind)
+    is_cash = isinstance(coupon.template.benefit, Cash)
+    if by is Capability.PAY_OUT and not is_cash:
+        raise UnsupportedOperation("coupon.not_cash", field="coupon", platform=profile.name, kind=kind)
+    if by is Capability.REDEEM and is_cash and Capability.PAY_OUT in profile.capabilities:
+        raise UnsupportedOperation("coupon.is_paid_out", field="coupon", platform=profile.name)
 
 
 def _presented(dossier: Dossier, platform: str) -> Presented:

@@ -7,13 +7,16 @@ the raw row and otherwise ignored, one that is missing is an error that names it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, time
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from unicom_coupon_sdk.domain.bill import BillKind, RowKind, RowState
+from unicom_coupon_sdk.domain.times import BEIJING
+
+_HALF_AN_HOUR = timedelta(minutes=30)
 
 
 class Unit(StrEnum):
@@ -67,6 +70,13 @@ class RowRule:
     settles_on: str | None = None
     settles_on_format: str = "%Y%m%d"
 
+    @property
+    def columns(self) -> Iterator[str]:
+        """The columns that the rule names."""
+        yield from self.when
+        single = (self.number, self.platform_no, self.original_no, self.amount, self.fee, self.net, self.state)
+        yield from (name for name in (*single, *self.at, self.settles_on) if name is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillLayout:
@@ -81,6 +91,12 @@ class BillLayout:
     unit: Unit
     rules: tuple[RowRule, ...]
     source: str
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that the rules name, each once, in the order in which they name them."""
+        named = (name for rule in self.rules for name in rule.columns)
+        return tuple(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +115,15 @@ class BillSource:
     lists: frozenset[RowKind] = frozenset()
     keeps_days: int = 90
     source: str = ""
+
+    def opens(self, day: date) -> datetime:
+        """When the bill of ``day`` is there."""
+        return datetime.combine(day + timedelta(days=self.days_after), self.ready_at, tzinfo=BEIJING)
+
+    def ask_at(self, day: date, *, now: datetime) -> datetime:
+        """When to ask again for the bill of ``day`` that is not there ``now``: at its time, else in half an hour."""
+        opens = self.opens(day)
+        return opens if now < opens else now + _HALF_AN_HOUR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

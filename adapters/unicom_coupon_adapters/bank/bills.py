@@ -83,20 +83,26 @@ class Bills:
         return (yield from Local(lambda: self.read(archive, day=order.day, stage=stage)))
 
     def read(self, archive: Path, *, day: date, stage: str) -> BillFile | NoBill:
-        """The bill in a downloaded archive, unpacked beside it. Raises as ``fetch``; the archive is gone then."""
-        with bill_files.all_or_nothing(archive):
-            found = bill_files.unzip(archive, archive.parent, platform=PLATFORM)
-            detail, summary = (
-                bill_files.member(found, f"{name}_{stage}.csv", platform=PLATFORM) for name in ("DETAIL", "SUMMARY")
-            )
-            totals, digest = self._summary(summary, day=day)
-            if not hmac.compare_digest(bill_files.digest(detail, algorithm="sm3"), digest.lower()):
-                raise ForgedMessage("bank.bill_digest", platform=PLATFORM)
-            rows = archive.with_suffix(".rows")
-            split = bill_files.split(detail, rows, platform=PLATFORM, is_header=lambda _: True, is_tail=None)
-            columns = bill_files.columns_of(split.header, self._source.layout, platform=PLATFORM)
-            for path in found.values():
-                path.unlink()
+        """The bill in a downloaded archive, unpacked beside it. Raises as ``fetch``; the folder is gone then."""
+        try:
+            return self._read(archive, day=day, stage=stage)
+        except BaseException:
+            bill_files.forget(archive.parent)
+            raise
+
+    def _read(self, archive: Path, *, day: date, stage: str) -> BillFile | NoBill:
+        found = bill_files.unzip(archive, archive.parent, platform=PLATFORM)
+        detail, summary = (
+            bill_files.member(found, f"{name}_{stage}.csv", platform=PLATFORM) for name in ("DETAIL", "SUMMARY")
+        )
+        totals, digest = self._summary(summary, day=day)
+        if not hmac.compare_digest(bill_files.digest(detail, algorithm="sm3").encode(), digest.lower().encode()):
+            raise ForgedMessage("bank.bill_digest", platform=PLATFORM)
+        rows = archive.with_suffix(".rows")
+        split = bill_files.split(detail, rows, platform=PLATFORM, is_header=lambda _: True, is_tail=None)
+        columns = bill_files.columns_of(split.header, self._source.layout, platform=PLATFORM)
+        for path in found.values():
+            path.unlink()
         if not split.rows_size and not any(total.rows for total in totals.values()):
             archive.unlink()
             rows.unlink()

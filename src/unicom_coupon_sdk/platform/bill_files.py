@@ -11,6 +11,7 @@ import csv
 import gzip
 import hashlib
 import os
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -70,18 +71,6 @@ def digest(path: Path, *, algorithm: str = "sha256", size: int | None = None) ->
         for chunk in chunks:
             hashed.update(chunk)
         return hashed.hexdigest()
-
-
-@contextmanager
-def all_or_nothing(received: Path) -> Iterator[None]:
-    """Takes ``received`` away, and what the block has made beside it, when the block does not end well."""
-    before = set(received.parent.iterdir()) - {received}
-    try:
-        yield
-    except BaseException:
-        for path in set(received.parent.iterdir()) - before:
-            path.unlink()
-        raise
 
 
 @contextmanager
@@ -244,3 +233,8 @@ def _chunks(source: IO[bytes], size: int) -> Iterator[bytes]:
     while size > 0 and (chunk := source.read(min(size, _CHUNK))):
         size -= len(chunk)
         yield chunk
+
+
+def forget(folder: Path) -> None:
+    """Remove ``folder`` and what is in it, so that a bill that failed leaves nothing behind."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -60,7 +60,9 @@ def settings(**more):
 
 def read(tmp_path, content, *, stage="CLEARED", **more):
     """What the adapter makes of an archive; its envelope is never asked."""
-    path = tmp_path / "bill.zip"
+    folder = tmp_path / "bills"
+    folder.mkdir()
+    path = folder / "bill.zip"
     path.write_bytes(content)
     bills = Bills(Gateway(settings(**more), envelope=None))
     return bills.read(path, day=DAY, stage=stage)
@@ -126,7 +128,7 @@ def test_a_setting_for_a_column_that_there_is_not_is_refused():
 def test_a_bill_without_rows_is_none_and_leaves_nothing(tmp_path):
     empty = lines(DETAIL)
     assert isinstance(read(tmp_path, archive(empty, summary(empty, counts="0,0,0,0,0,0"))), NoBill)
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "bills").iterdir()) == []
 
 
 def test_a_bill_that_declares_rows_and_has_none_is_a_bill(tmp_path):
@@ -170,7 +172,7 @@ def test_an_archive_that_is_wrong_is_named_and_leaves_nothing(tmp_path, content,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("digest", ["0" * 64, "x", sm3.digest(b"").hex(), sm3.digest(WHOLE).hex()[:-1]])
+@pytest.mark.parametrize("digest", ["0" * 64, "x", "摘要", sm3.digest(b"").hex(), sm3.digest(WHOLE).hex()[:-1]])
 def test_details_with_another_digest_are_forged_and_leave_nothing(tmp_path, digest):
     with pytest.raises(ForgedMessage, match=r"bank\.bill_digest"):
         read(tmp_path, archive(told=summary(WHOLE, digest=digest)))

@@ -9,13 +9,14 @@ import pytest
 import unicom_coupon_sdk
 
 NAMES = """
-Acknowledgement AmountOff AsyncCouponClient BindRequest Binding BiometricProof CallerError Cash Challenge
-ChallengeRequest ComplianceError ConfigurationError Coupon CouponClient CouponCode CouponError CouponEvent CouponState
-CouponStateError CouponTemplate Diagnosis Effected EventKind Exchange ForgedMessage Funding Holder IdempotencyConflict
-IssueRequest IssuedBatch LedgerError LimitError LoginProof Method NewsKind Notice OneTimeCode OperationState Order
-PayOut PayOutRequest Payee PercentOff PhoneCredit PhoneNumber PhoneProof PlatformError PlatformRefused
-PlatformUnavailable PlatformUnknown PlatformUser QrToken Recovery RedeemRequest Redemption Reversal ReversalCause
-ReverseRequest RiskError ScanProof Screening Secret Settings SmsProof TerminalProof UnsupportedOperation
+Acknowledgement AmountOff AsyncCouponClient BindRequest Binding BiometricProof CalendarNotPublished CallerError Cash
+Challenge ChallengeRequest ComplianceError ConfigurationError Coupon CouponClient CouponCode CouponError CouponEvent
+CouponState CouponStateError CouponTemplate Diagnosis Effected EventKind Exchange Fixed ForgedMessage Funding Holder
+IdempotencyConflict IssueRequest IssuedBatch LedgerError LimitError LoginProof Method NewsKind Notice OneTimeCode
+OperationState Order PayOut PayOutRequest Payee PercentOff PhoneCredit PhoneNumber PhoneProof PlatformError
+PlatformRefused PlatformUnavailable PlatformUnknown PlatformUser QrToken Ratio Receiver Recovery RedeemRequest
+Redemption Remainder Reversal ReversalCause ReverseRequest RiskError ScanProof Screening Secret Settings Settlement
+Settlements Share ShareLine SharePart ShareRequest ShareRole ShareRule SmsProof TerminalProof UnsupportedOperation
 ValidationError VerificationError VerifiedEvent VoidRequest Voided WalletProof __version__ fen_of_yuan yuan_text
 """
 

@@ -23,6 +23,9 @@ ROOMS = {
     "domain.token": ("Rotating tokens", "动态码"),
     "domain.order": ("Orders and holders", "订单与持券人"),
     "domain.redemption": ("Redemptions and reversals", "核销与退券"),
+    "guard.screening": ("Screening of payees", "收款人名单筛查"),
+    "domain.sharing": ("Profit sharing", "分账"),
+    "domain.settlement": ("Settlement", "结算"),
     "domain.verification": ("Verification", "身份核验"),
     "domain.sensitive": ("Values that are masked", "脱敏类型"),
     "domain.state": ("States", "状态"),
@@ -31,6 +34,7 @@ ROOMS = {
     "flows.expire": ("Results of verbs", "各操作的结果"),
     "flows.notify": ("", ""),
     "flows.recover": ("", ""),
+    "flows.settle": ("", ""),
     "errors": ("Errors", "错误"),
 }
 

@@ -37,6 +37,19 @@ if TYPE_CHECKING:
     )
     from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest, VoidRequest
     from unicom_coupon_sdk.domain.sensitive import OneTimeCode, PhoneNumber, PlatformUser, Secret
+    from unicom_coupon_sdk.domain.settlement import CalendarNotPublished, Settlement
+    from unicom_coupon_sdk.domain.sharing import (
+        Fixed,
+        Ratio,
+        Receiver,
+        Remainder,
+        Share,
+        ShareLine,
+        SharePart,
+        ShareRequest,
+        ShareRole,
+        ShareRule,
+    )
     from unicom_coupon_sdk.domain.state import CouponState, OperationState, ReversalCause
     from unicom_coupon_sdk.domain.token import QrToken
     from unicom_coupon_sdk.domain.verification import (
@@ -74,6 +87,7 @@ if TYPE_CHECKING:
     from unicom_coupon_sdk.flows.expire import Voided
     from unicom_coupon_sdk.flows.notify import Notice
     from unicom_coupon_sdk.flows.recover import Recovery
+    from unicom_coupon_sdk.flows.settle import Settlements
     from unicom_coupon_sdk.guard.screening import Payee, Screening
 
 __version__ = "0.1.0"
@@ -93,6 +107,11 @@ _HOMES = {
     ),
     "domain.requests": ("BindRequest", "ChallengeRequest", "IssuedBatch", "IssueRequest", "VoidRequest"),
     "domain.sensitive": ("OneTimeCode", "PhoneNumber", "PlatformUser", "Secret"),
+    "domain.settlement": ("CalendarNotPublished", "Settlement"),
+    "domain.sharing": (
+        "Fixed", "Ratio", "Receiver", "Remainder", "Share", "ShareLine", "SharePart", "ShareRequest", "ShareRole",
+        "ShareRule",
+    ),
     "domain.state": ("CouponState", "OperationState", "ReversalCause"),
     "domain.token": ("QrToken",),
     "domain.verification": (
@@ -108,6 +127,7 @@ _HOMES = {
     "flows.expire": ("Voided",),
     "flows.notify": ("Notice",),
     "flows.recover": ("Recovery",),
+    "flows.settle": ("Settlements",),
     "guard.screening": ("Payee", "Screening"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -119,6 +139,7 @@ __all__ = [
     "BindRequest",
     "Binding",
     "BiometricProof",
+    "CalendarNotPublished",
     "CallerError",
     "Cash",
     "Challenge",
@@ -137,6 +158,7 @@ __all__ = [
     "Effected",
     "EventKind",
     "Exchange",
+    "Fixed",
     "ForgedMessage",
     "Funding",
     "Holder",
@@ -165,9 +187,12 @@ __all__ = [
     "PlatformUnknown",
     "PlatformUser",
     "QrToken",
+    "Ratio",
+    "Receiver",
     "Recovery",
     "RedeemRequest",
     "Redemption",
+    "Remainder",
     "Reversal",
     "ReversalCause",
     "ReverseRequest",
@@ -176,6 +201,14 @@ __all__ = [
     "Screening",
     "Secret",
     "Settings",
+    "Settlement",
+    "Settlements",
+    "Share",
+    "ShareLine",
+    "SharePart",
+    "ShareRequest",
+    "ShareRole",
+    "ShareRule",
     "SmsProof",
     "TerminalProof",
     "UnsupportedOperation",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -30,6 +31,7 @@ from unicom_coupon_sdk.domain.redemption import (
     ReverseRequest,
 )
 from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest, VoidRequest
+from unicom_coupon_sdk.domain.sharing import Share, ShareRequest
 from unicom_coupon_sdk.domain.token import QrToken, make_token
 from unicom_coupon_sdk.domain.verification import Challenge
 from unicom_coupon_sdk.errors import ConfigurationError, CouponError
@@ -44,6 +46,8 @@ from unicom_coupon_sdk.flows.recover import Recovery, recover
 from unicom_coupon_sdk.flows.redeem import redeem
 from unicom_coupon_sdk.flows.reverse import reverse
 from unicom_coupon_sdk.flows.setting import Setting
+from unicom_coupon_sdk.flows.settle import Settlements, settle
+from unicom_coupon_sdk.flows.share import share
 from unicom_coupon_sdk.guard.admission import Guard
 from unicom_coupon_sdk.guard.screening import Screening
 from unicom_coupon_sdk.ledger import Ledger, open_engine, prepare
@@ -92,6 +96,7 @@ class House:
                 WorkingCalendar.from_file(settings.calendar.file) if settings.calendar.file else WorkingCalendar()
             ),
             contracts=settings.merchant.contracts,
+            share_rules=settings.sharing,
         )
         self.engine: Engine = engine or open_engine(settings.ledger.url)
         if engine is None:
@@ -166,6 +171,14 @@ class CouponClient:
     def pay_out(self, request: PayOutRequest) -> PayOut:
         """Pay a cash coupon out, once by ``idempotency_key``: DONE, PENDING or UNKNOWN. See ``flows.pay_out``."""
         return self._runtime.run(pay_out(request, setting=self._house.setting))
+
+    def settle(self, day: date) -> Settlements:
+        """Gather what is due by a Beijing day, and say what is late. See ``flows.settle``."""
+        return self._runtime.run(settle(day, setting=self._house.setting))
+
+    def share(self, request: ShareRequest) -> Share:
+        """Send parts of an order's money on, once by ``idempotency_key``. See ``flows.share``."""
+        return self._runtime.run(share(request, setting=self._house.setting))
 
     def query(self, redemption_id: str) -> Redemption:
         """How a redemption stands; asks the platform when that is open. See ``flows.query``."""
@@ -285,6 +298,14 @@ class AsyncCouponClient:
     async def pay_out(self, request: PayOutRequest) -> PayOut:
         """As ``CouponClient.pay_out``."""
         return await self._runtime.run(pay_out(request, setting=self._house.setting))
+
+    async def settle(self, day: date) -> Settlements:
+        """As ``CouponClient.settle``."""
+        return await self._runtime.run(settle(day, setting=self._house.setting))
+
+    async def share(self, request: ShareRequest) -> Share:
+        """As ``CouponClient.share``."""
+        return await self._runtime.run(share(request, setting=self._house.setting))
 
     async def query(self, redemption_id: str) -> Redemption:
         """As ``CouponClient.query``."""

@@ -31,6 +31,7 @@ from pydantic import Field, StringConstraints
 from unicom_coupon_sdk.domain.coupon import PlatformName
 from unicom_coupon_sdk.domain.model import Value
 from unicom_coupon_sdk.domain.redemption import IdempotencyKey
+from unicom_coupon_sdk.domain.sharing import ShareRule
 from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
 
 ENVIRONMENT_PREFIX = "UNICOM_COUPON__"
@@ -60,6 +61,12 @@ class CalendarSettings(Value):
     file: Path | None = None
 
 
+class ClearingSettings(Value):
+    """``directory`` keeps bills as received and what reconciling them found; it holds business secrets."""
+
+    directory: Path = Path("unicom-coupon-bills")
+
+
 class RuntimeSettings(Value):
     """``clock_url`` follows a sandbox's simulated clock. Only loopback addresses are accepted."""
 
@@ -67,11 +74,16 @@ class RuntimeSettings(Value):
 
 
 class Settings(Value):
-    """Everything a client needs. ``platforms`` holds each adapter's own section, checked by the adapter."""
+    """Everything a client needs. ``platforms`` holds each adapter's own section, checked by the adapter.
+
+    ``sharing`` are the rules of profit sharing; one name may stand for several versions, each with its dates.
+    """
 
     merchant: MerchantSettings = MerchantSettings()
     ledger: LedgerSettings
     calendar: CalendarSettings = CalendarSettings()
+    clearing: ClearingSettings = ClearingSettings()
+    sharing: tuple[ShareRule, ...] = ()
     runtime: RuntimeSettings = RuntimeSettings()
     platforms: dict[PlatformName, dict[str, Any]] = Field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, datetime, time
 from enum import StrEnum
 
 
@@ -55,3 +55,35 @@ class CalendarNotPublished:
 
 
 SettlementDate = date | CalendarNotPublished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What ``platform`` should pay ``merchant_id`` on the Beijing day ``settles_on``.
+
+    ``size`` operations, of which a bill has shown ``matched``. ``value_fen`` is what the coupons took off (reversals
+    are negative); the platform keeps ``fee_fen`` and, for advanced funds, ``advance_fee_fen``. Settled, once for ever,
+    when every one has been shown.
+    """
+
+    settlement_id: str
+    merchant_id: str
+    platform: str
+    settles_on: date
+    number: int
+    made_at: datetime
+    size: int
+    matched: int
+    value_fen: int
+    fee_fen: int
+    advance_fee_fen: int
+    settled_at: datetime | None = None
+
+    @property
+    def net_fen(self) -> int:
+        """What should arrive."""
+        return self.value_fen - self.fee_fen - self.advance_fee_fen
+
+    def late_days(self, today: date) -> int:
+        """For how many days the money has been late; 0 while it is not, or has come."""
+        return 0 if self.settled_at is not None else max(0, (today - self.settles_on).days)

@@ -9,7 +9,7 @@ asked, so the answer cannot be older than the certainty.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from unicom_coupon_sdk.domain.redemption import Outcome
@@ -20,6 +20,7 @@ from unicom_coupon_sdk.flows.pay_out import asked_of
 from unicom_coupon_sdk.flows.redeem import conclude
 from unicom_coupon_sdk.flows.reverse import conclude_reversal
 from unicom_coupon_sdk.flows.setting import Setting
+from unicom_coupon_sdk.flows.share import conclude_share, fetch_back
 from unicom_coupon_sdk.ledger import OperationKind, Pending
 from unicom_coupon_sdk.platform.effects import Flow, Now, Transact
 from unicom_coupon_sdk.platform.profile import PlatformProfile
@@ -105,9 +106,16 @@ def _finish_batches(*, setting: Setting, before: datetime, limit: int, errors: l
 
 def resolve(item: Pending, *, setting: Setting) -> Flow[OperationState]:
     """Ask about one operation and conclude it if that can be done. Raises ``PlatformError`` when it cannot be asked."""
-    if item.kind is OperationKind.REDEEM:
-        return (yield from _resolve_redemption(item, setting=setting))
-    return (yield from _resolve_reversal(item, setting=setting))
+    match item.kind:
+        case OperationKind.REDEEM:
+            return (yield from _resolve_redemption(item, setting=setting))
+        case OperationKind.REVERSE:
+            return (yield from _resolve_reversal(item, setting=setting))
+        case OperationKind.SHARE:
+            return (yield from _resolve_share(item, setting=setting))
+        case OperationKind.SHARE_RETURN:
+            held = yield from Transact(setting.ledger.held_return(item.operation_id))
+            return (yield from fetch_back(held, setting=setting)) or item.state
 
 
 def _resolve_redemption(item: Pending, *, setting: Setting) -> Flow[OperationState]:
@@ -130,6 +138,18 @@ def _resolve_reversal(item: Pending, *, setting: Setting) -> Flow[OperationState
     if verdict is None:
         return held.reversal.state
     return (yield from conclude_reversal(held, verdict, setting=setting)).state
+
+
+def _resolve_share(item: Pending, *, setting: Setting) -> Flow[OperationState]:
+    adapter = setting.adapter(item.platform)
+    held = yield from Transact(setting.ledger.held_share(item.operation_id))
+    certain = yield from _nothing_can_arrive(adapter.profile, held.share.deadline)
+    outcome = yield from adapter.query_share(held)
+    if outcome.effected not in _BELIEVED and not (outcome.effected is Effected.NOT_DONE and certain):
+        if held.share.state is not OperationState.HELD:
+            return held.share.state
+        outcome = replace(outcome, effected=Effected.UNKNOWN)
+    return (yield from conclude_share(held, outcome, setting=setting)).state
 
 
 def _nothing_can_arrive(profile: PlatformProfile, deadline: datetime) -> Flow[bool]:

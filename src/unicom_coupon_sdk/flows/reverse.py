@@ -58,7 +58,11 @@ def conclude_reversal(held: HeldReversal, outcome: Outcome, *, setting: Setting)
     adapter = setting.adapter(held.reversal.platform)
     kept = replace(outcome, refs=adapter.compliance.kept(outcome.refs))
     now = yield from Now()
-    return (yield from Transact(setting.ledger.conclude_reversal(held, kept, now=now)))
+    redeemed = held.redeemed.redemption
+    expectation = setting.expect(adapter.profile, redeemed.value_fen, at=outcome.at or now)
+    return (
+        yield from Transact(setting.ledger.conclude_reversal(held, kept, settles_on=expectation.settles_on, now=now))
+    )
 
 
 def _answer(reversal: Reversal) -> Reversal:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from unicom_coupon_sdk.clearing.expectation import Expectation, expect
 from unicom_coupon_sdk.clearing.workdays import WorkingCalendar
+from unicom_coupon_sdk.domain.sharing import ShareRule
 from unicom_coupon_sdk.errors import ConfigurationError
 from unicom_coupon_sdk.guard.admission import Guard
 from unicom_coupon_sdk.ledger import Ledger
@@ -25,6 +26,7 @@ class Setting:
     adapters: Mapping[str, PlatformAdapter]
     calendar: WorkingCalendar
     contracts: frozenset[str] = frozenset()
+    share_rules: tuple[ShareRule, ...] = ()
 
     def adapter(self, platform: str) -> PlatformAdapter:
         """The adapter for ``platform``. Raises ``ConfigurationError`` when it is not set up here."""
@@ -37,6 +39,16 @@ class Setting:
                 known=", ".join(sorted(self.adapters)) or "-",
             )
         return adapter
+
+    def share_rule(self, name: str, *, on: date) -> ShareRule:
+        """The version of the sharing rule in force on a Beijing day. Raises ``ConfigurationError``."""
+        for rule in self.share_rules:
+            if rule.name == name and rule.in_force(on):
+                return rule
+        known = sorted({rule.name for rule in self.share_rules})
+        raise ConfigurationError(
+            "share.no_rule", field="rule", rule=name, day=on.isoformat(), known=", ".join(known) or "-"
+        )
 
     def expect(self, profile: PlatformProfile, value_fen: int, *, at: datetime) -> Expectation:
         """When and with which fees ``value_fen`` redeemed at ``at`` should arrive."""

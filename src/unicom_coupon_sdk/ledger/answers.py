@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from unicom_coupon_sdk.domain.coupon import Coupon, CouponTemplate
 from unicom_coupon_sdk.domain.events import CouponEvent
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing
+from unicom_coupon_sdk.domain.sharing import HeldShare
 from unicom_coupon_sdk.domain.state import OperationState
 
 T = TypeVar("T")
@@ -83,11 +84,21 @@ class HoldReversal:
     is_repeat: bool
 
 
+@dataclass(frozen=True, slots=True)
+class HoldShare:
+    """A held share. ``is_repeat``: its key was known, and nothing was changed."""
+
+    held: HeldShare
+    is_repeat: bool
+
+
 class OperationKind(StrEnum):
-    """The two kinds of operation that a platform carries out on a coupon."""
+    """The kinds of operation that a platform carries out, and that ``recover`` asks about."""
 
     REDEEM = "redeem"
     REVERSE = "reverse"
+    SHARE = "share"
+    SHARE_RETURN = "share_return"
 
 
 @dataclass(frozen=True, slots=True)

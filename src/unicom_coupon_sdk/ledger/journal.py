@@ -18,25 +18,28 @@ account                       free                points              prepaid
   its price.
 - The merchant is owed V less what the platform keeps; ``platform_fee`` and ``advance_fee`` are owed to the platform,
   which takes them out of what it settles. A fee above V makes the merchant a debtor, and the sum is still zero.
+- A part of the order's money that went to somebody else is ``profit_share``, or ``rebate`` when that is the user; the
+  platform pays it for us. Fetched back, it is booked with every sign turned.
 - Of cash paid out to the holder no merchant has a claim: the platform pays it for us, so ``platform_clearing:<where>``
   stands in the place of ``merchant_payable``.
 - A reversal books the redemption's entry again with every sign turned, fees included: platforms give the fee of a full
   refund back (WeChat Pay sheet, settlement). An entry can be reversed once.
 
-What the platform has paid is booked by clearing, from bills, against ``merchant_payable`` and the fees, with
-``platform_clearing:<where>`` on the other side. Lines of zero fen are left out.
+What the platform has paid is booked when a bill has shown it (``settlements``), against ``merchant_payable`` and the
+fees, with ``platform_clearing:<where>`` on the other side. Lines of zero fen are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from unicom_coupon_sdk.domain.coupon import Cash, CouponTemplate, Funding
+from unicom_coupon_sdk.domain.sharing import ShareRole
 from unicom_coupon_sdk.domain.times import business_date
 from unicom_coupon_sdk.errors import LedgerError
 from unicom_coupon_sdk.ledger import schema
@@ -48,6 +51,8 @@ POINTS_LIABILITY = "points_liability"
 MARKETING_EXPENSE = "marketing_expense"
 PLATFORM_FEE = "platform_fee"
 ADVANCE_FEE = "advance_fee"
+PROFIT_SHARE = "profit_share"
+REBATE = "rebate"
 
 _BEARER = {
     Funding.FREE: MARKETING_EXPENSE,
@@ -75,6 +80,18 @@ class _Balance(NamedTuple):
     balance_fen: int
 
 
+class JournalLine(NamedTuple):
+    """A line of the journal as a finance team reads it: the Beijing day, the entry, and what it moves."""
+
+    booked_on: str
+    entry_id: str
+    operation_id: str
+    reverses: str | None
+    line: int
+    account: str
+    amount_fen: int
+
+
 class _Crooked(NamedTuple):
     entry_id: str
 
@@ -83,8 +100,28 @@ _ADD_ENTRY = Command(insert(schema.entry))
 _ADD_POSTING = Command(insert(schema.posting))
 _LINES = Query(select(_P.account, _P.amount_fen).where(_P.entry_id == bindparam("which")).order_by(_P.line), _Line)
 _BALANCES = Query(
-    select(_P.account, func.sum(_P.amount_fen).label("balance_fen")).group_by(_P.account).order_by(_P.account),
+    select(_P.account, func.sum(_P.amount_fen).label("balance_fen"))
+    .join_from(schema.posting, schema.entry)
+    .where(_E.booked_on <= bindparam("last_day"))
+    .group_by(_P.account)
+    .order_by(_P.account),
     _Balance,
+)
+_EXPORTED = (
+    select(_E.entry_id)
+    .where(
+        _E.booked_on >= bindparam("first_day"), _E.booked_on <= bindparam("last_day"), _E.entry_id > bindparam("after")
+    )
+    .order_by(_E.entry_id)
+    .limit(bindparam("at_most"))
+    .subquery()
+)
+_EXPORT = Query(
+    select(_E.booked_on, _E.entry_id, _E.operation_id, _E.reverses, _P.line, _P.account, _P.amount_fen)
+    .join_from(schema.entry, schema.posting)
+    .join(_EXPORTED, _EXPORTED.c.entry_id == _E.entry_id)
+    .order_by(_E.entry_id, _P.line),
+    JournalLine,
 )
 _CROOKED = Query(
     select(_P.entry_id).group_by(_P.entry_id).having(func.sum(_P.amount_fen) != 0).order_by(_P.entry_id), _Crooked
@@ -121,12 +158,31 @@ def redemption_postings(
     return tuple(line for line in lines if line.amount_fen)
 
 
+def share_postings(role: ShareRole, *, platform: str, amount_fen: int) -> tuple[Posting, ...]:
+    """The lines of what a receiver got: a rebate when it is the user, else a part of the profit."""
+    bearer = REBATE if role is ShareRole.USER else PROFIT_SHARE
+    return (Posting(bearer, amount_fen), Posting(platform_clearing(platform), -amount_fen))
+
+
+def settlement_postings(
+    merchant_id: str, *, platform: str, value_fen: int, fee_fen: int, advance_fee_fen: int
+) -> tuple[Posting, ...]:
+    """The lines of a settlement that came: nobody is owed any more, and the platform has paid it for us."""
+    lines = (
+        Posting(merchant_payable(merchant_id), value_fen - fee_fen - advance_fee_fen),
+        Posting(PLATFORM_FEE, fee_fen),
+        Posting(ADVANCE_FEE, advance_fee_fen),
+        Posting(platform_clearing(platform), -value_fen),
+    )
+    return tuple(line for line in lines if line.amount_fen)
+
+
 def book(
     connection: Connection,
     postings: Iterable[Posting],
     *,
     operation_id: str,
-    coupon_id: str,
+    coupon_id: str | None,
     at: datetime,
     now: datetime,
     reverses: str | None = None,
@@ -159,11 +215,11 @@ def book(
 
 
 def book_reversal(
-    connection: Connection, redemption_id: str, *, reversal_id: str, coupon_id: str, at: datetime, now: datetime
+    connection: Connection, entry_id: str, *, reversal_id: str, coupon_id: str, at: datetime, now: datetime
 ) -> None:
-    """Write the redemption's entry again with every sign turned."""
-    turned = [Posting(row.account, -row.amount_fen) for row in _LINES.all(connection, which=redemption_id)]
-    book(connection, turned, operation_id=reversal_id, coupon_id=coupon_id, at=at, now=now, reverses=redemption_id)
+    """Write the entry again with every sign turned."""
+    turned = [Posting(row.account, -row.amount_fen) for row in _LINES.all(connection, which=entry_id)]
+    book(connection, turned, operation_id=reversal_id, coupon_id=coupon_id, at=at, now=now, reverses=entry_id)
 
 
 def postings_of(connection: Connection, operation_id: str) -> tuple[Posting, ...]:
@@ -171,15 +227,25 @@ def postings_of(connection: Connection, operation_id: str) -> tuple[Posting, ...
     return tuple(Posting(row.account, row.amount_fen) for row in _LINES.all(connection, which=operation_id))
 
 
-def trial_balance(connection: Connection) -> dict[str, int]:
-    """Every account's balance in fen. They sum to zero.
+def trial_balance(connection: Connection, *, until: date | None = None) -> dict[str, int]:
+    """Every account's balance in fen, at the end of the Beijing day ``until``, or now. They sum to zero.
 
     Raises ``LedgerError`` (``ledger.unbalanced``) naming the first entry that does not sum to zero.
     """
     crooked = unbalanced(connection)
     if crooked:
         raise LedgerError("ledger.unbalanced", reason=crooked[0])
-    return {row.account: int(row.balance_fen) for row in _BALANCES.all(connection)}
+    rows = _BALANCES.all(connection, last_day=(until or date.max).isoformat())
+    return {row.account: int(row.balance_fen) for row in rows}
+
+
+def lines(connection: Connection, *, since: date, until: date, after: str, limit: int) -> tuple[JournalLine, ...]:
+    """The journal's lines of the Beijing days from ``since`` to ``until``, by entry; continues behind entry ``after``.
+
+    ``limit`` counts entries, so that none is torn.
+    """
+    rows = _EXPORT.all(connection, first_day=since.isoformat(), last_day=until.isoformat(), after=after, at_most=limit)
+    return tuple(rows)
 
 
 def unbalanced(connection: Connection) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ raised when the work runs; the transaction is then rolled back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
+
+from sqlalchemy import Connection
 
 from unicom_coupon_sdk.crypto.fields import FieldCipher
 from unicom_coupon_sdk.domain.admission import Admission
@@ -28,7 +30,15 @@ from unicom_coupon_sdk.domain.redemption import (
     ReverseRequest,
 )
 from unicom_coupon_sdk.domain.sensitive import PlatformUser
-from unicom_coupon_sdk.domain.settlement import SettlementDate
+from unicom_coupon_sdk.domain.settlement import Settlement, SettlementDate
+from unicom_coupon_sdk.domain.sharing import (
+    HeldShare,
+    HeldShareReturn,
+    Share,
+    ShareLine,
+    ShareOutcome,
+    ShareRequest,
+)
 from unicom_coupon_sdk.domain.verification import Challenge
 from unicom_coupon_sdk.ledger import (
     audit,
@@ -44,6 +54,9 @@ from unicom_coupon_sdk.ledger import (
     redemptions,
     reports,
     reversals,
+    settlements,
+    share_returns,
+    shares,
     templates,
 )
 from unicom_coupon_sdk.ledger.answers import (
@@ -53,6 +66,7 @@ from unicom_coupon_sdk.ledger.answers import (
     Dossier,
     Hold,
     HoldReversal,
+    HoldShare,
     IssueWish,
     Pending,
     SequencedEvent,
@@ -255,12 +269,16 @@ class Ledger:
             now=now,
         )
 
-    def conclude_reversal(self, held: HeldReversal, outcome: Outcome, *, now: datetime) -> Work[Reversal]:
+    def conclude_reversal(
+        self, held: HeldReversal, outcome: Outcome, *, now: datetime, settles_on: SettlementDate | None = None
+    ) -> Work[Reversal]:
         """The reversal with its outcome written down; the same outcome again changes nothing.
 
         Raises ``LedgerError`` (``ledger.contradiction``) when the opposite was concluded before.
         """
-        return lambda connection: reversals.conclude(connection, held.reversal.reversal_id, outcome, now=now)
+        return lambda connection: reversals.conclude(
+            connection, held.reversal.reversal_id, outcome, settles_on=settles_on, now=now
+        )
 
     def redemption(self, redemption_id: str, *, merchant_id: str | None = None) -> Work[Redemption]:
         """The redemption, of that merchant if one is named. Raises ``ValidationError`` (``redemption.unknown``)."""
@@ -289,8 +307,109 @@ class Ledger:
         return lambda connection: operations.unsettled(connection, before=before, limit=limit, after=after)
 
     def unsettled_of(self, operation_id: str, *, before: datetime) -> Work[tuple[Pending, ...]]:
-        """As ``unsettled``, for one redemption with its reversals, or one reversal; none for an unknown id."""
+        """As ``unsettled``, for a redemption with its reversals and shares, or one of these; none for an unknown id."""
         return lambda connection: operations.unsettled_of(connection, operation_id, before=before)
+
+    # profit sharing
+
+    def hold_share(
+        self,
+        request: ShareRequest,
+        lines: tuple[ShareLine, ...],
+        *,
+        merchant_id: str,
+        share_id: str,
+        deadline: datetime,
+        now: datetime,
+    ) -> Work[HoldShare]:
+        """A share, held; once by the request's key.
+
+        Raises ``IdempotencyConflict``, ``ValidationError`` (``redemption.unknown``, ``share.more_than_order``),
+        ``CouponStateError`` (``share.not_redeemed``).
+        """
+        return lambda connection: shares.hold(
+            connection,
+            self._sealer,
+            request,
+            lines,
+            merchant_id=merchant_id,
+            share_id=share_id,
+            deadline=deadline,
+            now=now,
+        )
+
+    def conclude_share(self, share_id: str, outcome: ShareOutcome, *, now: datetime) -> Work[Share]:
+        """The share with its outcome written down, line by line; what has ended stays.
+
+        Raises ``LedgerError`` (``ledger.contradiction``) when the opposite was concluded before.
+        """
+        return lambda connection: shares.conclude(connection, self._sealer, share_id, outcome, now=now)
+
+    def share(self, share_id: str) -> Work[Share]:
+        """The share. Raises ``ValidationError`` (``share.unknown``)."""
+        return lambda connection: shares.find(connection, self._sealer, share_id)
+
+    def shares_of(self, redemption_id: str) -> Work[tuple[Share, ...]]:
+        """The shares of a redemption, the oldest first."""
+        return lambda connection: shares.of_redemption(connection, self._sealer, redemption_id)
+
+    def held_share(self, share_id: str) -> Work[HeldShare]:
+        """All an adapter needs for the share. Raises ``ValidationError`` (``share.unknown``)."""
+        return lambda connection: shares.held(connection, self._sealer, share_id)
+
+    def held_return(self, return_id: str) -> Work[HeldShareReturn]:
+        """All an adapter needs to fetch a receiver's part back. Raises ``ValidationError`` (``share.unknown``)."""
+
+        def found(connection: Connection) -> HeldShareReturn:
+            row = share_returns.row_of(connection, return_id)
+            held = shares.held(connection, self._sealer, row.share_id)
+            line = next(line for line in held.share.lines if line.number == row.number)
+            deadline = share_returns.deadline_of(row)
+            return HeldShareReturn(return_id, held.share, line, held.redemption, deadline)
+
+        return found
+
+    def start_return(self, return_id: str, *, until: datetime, now: datetime) -> Work[bool]:
+        """Leave to send the return; none while somebody else has it."""
+        return lambda connection: share_returns.start(connection, return_id, until=until, now=now)
+
+    def conclude_return(self, held: HeldShareReturn, outcome: Outcome, *, now: datetime) -> Work[None]:
+        """Write down what came of a return. Raises ``LedgerError`` (``ledger.contradiction``)."""
+        return lambda connection: share_returns.conclude(
+            connection, held.return_id, outcome, coupon_id=held.redemption.coupon_id, now=now
+        )
+
+    # settlements
+
+    def settle(
+        self, *, merchant_id: str, platform: str, day: date, settlement_id: str, limit: int, now: datetime
+    ) -> Work[Settlement | None]:
+        """A new settlement of what is due by ``day``; ``None`` when nothing is. No operation is in two."""
+        return lambda connection: settlements.settle(
+            connection,
+            merchant_id=merchant_id,
+            platform=platform,
+            day=day,
+            settlement_id=settlement_id,
+            limit=limit,
+            now=now,
+        )
+
+    def settlements_of(self, merchant_id: str, platform: str, day: date) -> Work[tuple[Settlement, ...]]:
+        """The settlements of a day, by number."""
+        return lambda connection: settlements.of_day(connection, merchant_id=merchant_id, platform=platform, day=day)
+
+    def expected_settlements(self, merchant_id: str) -> Work[tuple[Settlement, ...]]:
+        """Every settlement that no bill has shown whole yet, the oldest day first."""
+        return lambda connection: settlements.expected(connection, merchant_id=merchant_id)
+
+    def match_items(self, operation_ids: Iterable[str], *, by: str, now: datetime) -> Work[int]:
+        """How many operations were shown by a bill, or a query, for the first time."""
+        return lambda connection: settlements.match(connection, operation_ids, by=by, now=now)
+
+    def finish_settlements(self, merchant_id: str, platform: str, *, now: datetime) -> Work[tuple[Settlement, ...]]:
+        """The settlements whose every item has been shown: booked and settled now, once."""
+        return lambda connection: settlements.finish(connection, merchant_id=merchant_id, platform=platform, now=now)
 
     # inbox and outbox
 
@@ -327,9 +446,18 @@ class Ledger:
 
     # figures and proofs
 
-    def trial_balance(self) -> Work[Mapping[str, int]]:
-        """Every account's balance in fen. Raises ``LedgerError`` (``ledger.unbalanced``)."""
-        return journal.trial_balance
+    def trial_balance(self, *, until: date | None = None) -> Work[Mapping[str, int]]:
+        """Every account's balance in fen, at the end of the Beijing day ``until`` or now.
+
+        Raises ``LedgerError`` (``ledger.unbalanced``).
+        """
+        return lambda connection: journal.trial_balance(connection, until=until)
+
+    def journal_lines(
+        self, *, since: date, until: date, after: str = "", limit: int = 1000
+    ) -> Work[tuple[journal.JournalLine, ...]]:
+        """The journal's lines of some Beijing days, ``limit`` entries at a time; continues behind entry ``after``."""
+        return lambda connection: journal.lines(connection, since=since, until=until, after=after, limit=limit)
 
     def postings(self, operation_id: str) -> Work[tuple[journal.Posting, ...]]:
         """The journal lines that a redemption or reversal booked."""

@@ -1,4 +1,4 @@
-"""What redemptions and reversals share: their conclusions, and the rule by which a verdict moves them.
+"""What redemptions, reversals, shares and returns have in common: conclusions, and how a verdict moves them.
 
 An operation's row is its hold; each conclusion is a new record and is never changed. The row keeps the state and the
 number of its latest conclusion.
@@ -190,7 +190,9 @@ def _open_of(kind: OperationKind, table: Table, *, key: str) -> Any:
 
 _REDEMPTIONS = _open_of(OperationKind.REDEEM, schema.redemption, key="redemption_id")
 _REVERSALS = _open_of(OperationKind.REVERSE, schema.reversal, key="reversal_id")
-_OPEN = union_all(_REDEMPTIONS, _REVERSALS).subquery()
+_SHARES = _open_of(OperationKind.SHARE, schema.share, key="share_id")
+_RETURNS = _open_of(OperationKind.SHARE_RETURN, schema.share_return, key="return_id")
+_OPEN = union_all(_REDEMPTIONS, _REVERSALS, _SHARES, _RETURNS).subquery()
 _UNSETTLED = Query(
     select(_OPEN)
     .where(
@@ -209,6 +211,15 @@ _NAMED = union_all(
         or_(
             schema.reversal.c.reversal_id == bindparam("which"),
             schema.reversal.c.redemption_id == bindparam("which"),
+        )
+    ),
+    _SHARES.where(
+        or_(schema.share.c.share_id == bindparam("which"), schema.share.c.redemption_id == bindparam("which"))
+    ),
+    _RETURNS.where(
+        or_(
+            schema.share_return.c.return_id == bindparam("which"),
+            schema.share_return.c.share_id == bindparam("which"),
         )
     ),
 ).subquery()
@@ -233,7 +244,7 @@ def unsettled(
 
 
 def unsettled_of(connection: Connection, operation_id: str, *, before: datetime) -> tuple[Pending, ...]:
-    """As ``unsettled``, for one redemption with its reversals, or for one reversal."""
+    """As ``unsettled``, for one redemption with its reversals and shares, or for one of these."""
     return tuple(map(_pending, _UNSETTLED_OF.all(connection, which=operation_id, before=micros(before))))
 
 

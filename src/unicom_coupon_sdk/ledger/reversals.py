@@ -9,9 +9,19 @@ from sqlalchemy import Connection, bindparam, select
 
 from unicom_coupon_sdk.domain.events import EventKind
 from unicom_coupon_sdk.domain.redemption import HeldReversal, Outcome, Reversal, ReverseRequest
+from unicom_coupon_sdk.domain.settlement import SettlementDate
 from unicom_coupon_sdk.domain.state import CouponMove, CouponState, OperationMove, OperationState, ReversalCause
 from unicom_coupon_sdk.errors import CouponStateError, IdempotencyConflict, ValidationError
-from unicom_coupon_sdk.ledger import counters, coupons, journal, operations, outbox, redemptions, schema
+from unicom_coupon_sdk.ledger import (
+    counters,
+    coupons,
+    journal,
+    operations,
+    outbox,
+    redemptions,
+    schema,
+    share_returns,
+)
 from unicom_coupon_sdk.ledger.answers import HoldReversal
 from unicom_coupon_sdk.ledger.codec import instant, instant_or_none, micros
 from unicom_coupon_sdk.ledger.sealing import Sealer
@@ -181,7 +191,14 @@ def _write_hold(
         raise IdempotencyConflict("idempotency.in_progress", field="idempotency_key")
 
 
-def conclude(connection: Connection, reversal_id: str, outcome: Outcome, *, now: datetime) -> Reversal:
+def conclude(
+    connection: Connection,
+    reversal_id: str,
+    outcome: Outcome,
+    *,
+    settles_on: SettlementDate | None,
+    now: datetime,
+) -> Reversal:
     """The reversal with ``outcome`` written down: the redemption, the coupon, the counters, the journal, the event.
 
     An outcome that agrees with what was concluded changes nothing. Raises ``LedgerError`` (``ledger.contradiction``).
@@ -197,7 +214,14 @@ def conclude(connection: Connection, reversal_id: str, outcome: Outcome, *, now:
         connection, _MOVE, reversal_id, state=row.state, number=row.conclusions, to_state=target.value, to_number=number
     )
     concluded = operations.write_conclusion(
-        connection, reversal_id, outcome, number=number, from_state=row.state, to_state=target.value, now=now
+        connection,
+        reversal_id,
+        outcome,
+        number=number,
+        from_state=row.state,
+        to_state=target.value,
+        now=now,
+        settles_on=settles_on if move is OperationMove.FINISH else None,
     )
     if move is OperationMove.FINISH:
         _finish(connection, row, at=outcome.at or now, now=now)
@@ -221,6 +245,7 @@ def _finish(connection: Connection, row: ReversalRow, *, at: datetime, now: date
         connection, row.redemption_id, reversal_id=row.reversal_id, coupon_id=row.coupon_id, at=at, now=now
     )
     counters.give_back(connection, row.redemption_id, now=now, only_current=True)
+    share_returns.owe_of_redemption(connection, row.redemption_id, now=now)
     state, version = coupons.move(
         connection, row.coupon_id, state=row.coupon_state, version=row.coupon_version, by=CouponMove.REVERSE
     )

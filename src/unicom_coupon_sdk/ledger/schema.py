@@ -20,6 +20,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -34,7 +35,7 @@ from sqlalchemy import (
 
 from unicom_coupon_sdk.domain.state import CouponState, OperationState
 
-HISTORY = ("0001", "0002")
+HISTORY = ("0001", "0002", "0003")
 """Every migration, oldest first."""
 
 REVISION = HISTORY[-1]
@@ -257,6 +258,141 @@ conclusion = Table(
     sqlite_with_rowid=False,
 )
 
+share = Table(
+    "share",
+    metadata,
+    Column("share_id", _ID, primary_key=True),
+    Column("merchant_id", _ID, nullable=False),
+    Column("idempotency_key", _ID, nullable=False),
+    Column("input_hash", LargeBinary, nullable=False),
+    Column("redemption_id", _ID, ForeignKey("redemption.redemption_id"), nullable=False, index=True),
+    Column("platform", _NAME, nullable=False),
+    Column("rule", _ID, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("held_at", BigInteger, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+    Column("state", _NAME, nullable=False),
+    Column("conclusions", Integer, nullable=False),
+    UniqueConstraint("merchant_id", "idempotency_key"),
+    CheckConstraint("state IN ('held', 'done', 'released', 'unknown', 'pending')", name="state"),
+    _partial("ix_share_unsettled", "deadline", where="state IN ('held', 'unknown', 'pending')"),
+)
+
+share_line = Table(
+    "share_line",
+    metadata,
+    Column("share_id", _ID, ForeignKey("share.share_id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("role", _NAME, nullable=False),
+    Column("receiver_sealed", LargeBinary, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("state", _NAME, nullable=False),
+    Column("platform_no", Text),
+    Column("error_code", Text),
+    Column("ended_at", BigInteger),
+    PrimaryKeyConstraint("share_id", "number"),
+    CheckConstraint("amount_fen > 0", name="amount_fen"),
+    CheckConstraint("state IN ('held', 'done', 'released')", name="state"),
+    sqlite_with_rowid=False,
+)
+
+share_return = Table(
+    "share_return",
+    metadata,
+    Column("return_id", _ID, primary_key=True),
+    Column("share_id", _ID, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("platform", _NAME, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("held_at", BigInteger, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+    Column("state", _NAME, nullable=False),
+    Column("conclusions", Integer, nullable=False),
+    UniqueConstraint("share_id", "number"),
+    ForeignKeyConstraint(["share_id", "number"], ["share_line.share_id", "share_line.number"]),
+    CheckConstraint("state IN ('held', 'done', 'released', 'unknown', 'pending')", name="state"),
+    _partial("ix_share_return_unsettled", "deadline", where="state IN ('held', 'unknown', 'pending')"),
+)
+
+settlement = Table(
+    "settlement",
+    metadata,
+    Column("settlement_id", _ID, primary_key=True),
+    Column("merchant_id", _ID, nullable=False),
+    Column("platform", _NAME, nullable=False),
+    Column("settles_on", String(10), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("value_fen", BigInteger, nullable=False),
+    Column("fee_fen", BigInteger, nullable=False),
+    Column("advance_fee_fen", BigInteger, nullable=False),
+    Column("settled_at", BigInteger),
+    UniqueConstraint("merchant_id", "platform", "settles_on", "number"),
+    CheckConstraint("size > 0", name="size"),
+    _partial("ix_settlement_expected", "settles_on", where="settled_at IS NULL"),
+)
+
+settlement_item = Table(
+    "settlement_item",
+    metadata,
+    Column("operation_id", _ID, primary_key=True),
+    Column("settlement_id", _ID, ForeignKey("settlement.settlement_id"), nullable=False, index=True),
+    Column("value_fen", BigInteger, nullable=False),
+    Column("fee_fen", BigInteger, nullable=False),
+    Column("advance_fee_fen", BigInteger, nullable=False),
+    Column("matched_at", BigInteger),
+    Column("matched_by", _NAME),
+    sqlite_with_rowid=False,
+)
+
+bill = Table(
+    "bill",
+    metadata,
+    Column("platform", _NAME, nullable=False),
+    Column("kind", _NAME, nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("sha256", _ID, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("is_final", Integer, nullable=False),
+    Column("fetched_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("platform", "kind", "day", "sha256"),
+    sqlite_with_rowid=False,
+)
+"""Bills that were fetched; ``sha256`` is empty where the platform has none that day. A corrected one is another."""
+
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("merchant_id", _ID, nullable=False),
+    Column("platform", _NAME, nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("inputs", _ID, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
+    PrimaryKeyConstraint("merchant_id", "platform", "day"),
+    sqlite_with_rowid=False,
+)
+"""The newest reconciliation of each platform and day; ``inputs`` is the digest of what it compared."""
+
+discrepancy = Table(
+    "discrepancy",
+    metadata,
+    Column("merchant_id", _ID, nullable=False),
+    Column("discrepancy_id", _ID, nullable=False),
+    Column("platform", _NAME, nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("difference", _NAME, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+    Column("met_on", String(10)),
+    Column("gone_at", BigInteger),
+    PrimaryKeyConstraint("merchant_id", "discrepancy_id"),
+    _partial("ix_discrepancy_open", "platform", "day", where="met_on IS NULL AND gone_at IS NULL"),
+    sqlite_with_rowid=False,
+)
+"""What did not agree. ``met_on``: the day on whose bill the missing side came; ``gone_at``: a later look found none."""
+
 counter = Table(
     "counter",
     metadata,
@@ -294,7 +430,7 @@ entry = Table(
     metadata,
     Column("entry_id", _ID, primary_key=True),
     Column("operation_id", _ID, nullable=False),
-    Column("coupon_id", _ID, nullable=False),
+    Column("coupon_id", _ID),
     Column("booked_on", String(10), nullable=False),
     Column("booked_at", BigInteger, nullable=False),
     Column("reverses", _ID, ForeignKey("entry.entry_id"), unique=True),

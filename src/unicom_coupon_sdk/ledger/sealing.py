@@ -14,6 +14,7 @@ from unicom_coupon_sdk.crypto.fields import FieldCipher
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.order import Holder
 from unicom_coupon_sdk.domain.sensitive import PlatformUser, Sensitive
+from unicom_coupon_sdk.domain.sharing import Receiver
 from unicom_coupon_sdk.ledger.codec import canonical
 
 S = TypeVar("S", bound=Sensitive)
@@ -65,6 +66,19 @@ class Sealer:
             self._cipher.open(sealed, context=f"challenge.instructions.{challenge_id}")
         )
         return found
+
+    def seal_receiver(self, receiver: Receiver, *, share_id: str, number: int) -> bytes:
+        """Whom a line of a share pays."""
+        plain = {
+            "merchant_account": receiver.merchant_account,
+            "user": receiver.user.reveal() if receiver.user else None,
+            "name": receiver.name.reveal() if receiver.name else None,
+        }
+        return self._cipher.seal(canonical(plain), context=f"share.receiver.{share_id}.{number}")
+
+    def open_receiver(self, sealed: bytes, *, share_id: str, number: int) -> Receiver:
+        """The receiver as it was."""
+        return Receiver.parse(json.loads(self._cipher.open(sealed, context=f"share.receiver.{share_id}.{number}")))
 
 
 def _restored(kind: type[S], text: str) -> S:

@@ -162,7 +162,11 @@ class PlatformAdapter(Protocol):
         """Fetch one receiver's part back. Idempotent by return id; never sent after its deadline."""
 
     def query_share_return(self, held: HeldShareReturn) -> Flow[Outcome]:
-        """What the platform knows of a return. Reads only."""
+        """What the platform knows of a return. Reads only.
+
+        NOT_DONE comes with the platform's number when the return failed there for good, and without one when the
+        platform does not know it.
+        """
 
     def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
         """The bill of one day, on disk and verified; or that there is none, or not yet. Changes nothing there.

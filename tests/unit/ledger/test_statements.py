@@ -46,7 +46,7 @@ def test_a_statement_is_the_same_in_both_databases(statement):
         words = re.sub(r"%\(\w+\)s(::\w+)?|\?|NULL::\w+", "?", words)
         return " ".join(words.replace('"', "").split())
 
-    lite = plain(written(statement, pysqlite.dialect())).removesuffix(" OFFSET ?")
+    lite = plain(written(statement, pysqlite.dialect())).replace(" LIMIT ? OFFSET ?", " LIMIT ?")
     full = plain(written(statement, psycopg.dialect()))
     full = full.replace(" FOR UPDATE OF coupon SKIP LOCKED", "")
     assert lite == re.sub(r" RETURNING \w+\.\w+$", "", full)

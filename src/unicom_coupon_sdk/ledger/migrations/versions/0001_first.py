@@ -54,7 +54,7 @@ def upgrade() -> None:
         "entry",
         sa.Column("entry_id", sa.String(length=64), nullable=False),
         sa.Column("operation_id", sa.String(length=64), nullable=False),
-        sa.Column("coupon_id", sa.String(length=64), nullable=False),
+        sa.Column("coupon_id", sa.String(length=64), nullable=True),
         sa.Column("booked_on", sa.String(length=10), nullable=False),
         sa.Column("booked_at", sa.BigInteger(), nullable=False),
         sa.Column("reverses", sa.String(length=64), nullable=True),

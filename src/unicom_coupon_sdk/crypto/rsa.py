@@ -52,9 +52,14 @@ class RsaPrivateKey:
             return known
         found = materials.read(material, field=field, password=password)
         if isinstance(found.loaded, primitives.RSAPrivateKey):
-            _check_length(found.loaded.key_size, field=field)
-            return _in_use.setdefault(digest, cls(found.loaded))
+            return _in_use.setdefault(digest, cls.of(found.loaded, field=field))
         raise _wrong_kind(found.kind, field=field, wanted=Kind.RSA_PRIVATE)
+
+    @classmethod
+    def of(cls, loaded: primitives.RSAPrivateKey, *, field: str) -> RsaPrivateKey:
+        """A key that the library has loaded and checked. Raises ``ConfigurationError`` ``key.too_short``."""
+        _check_length(loaded.key_size, field=field)
+        return cls(loaded)
 
     @property
     def public_key(self) -> RsaPublicKey:

@@ -6,8 +6,8 @@ A distribution offers ``[project.entry-points."unicom_coupon.adapters"]`` with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -28,7 +28,8 @@ class AdapterPlugin:
     ``settings`` is the type of its section in the configuration; ``build`` makes an adapter from such a section
     and a key source (``crypto.providers.Keys``), loading keys, without any network. ``emulator`` imports and
     returns the sandbox emulator's class: a function, so that a merchant's process never imports it. ``host``, where
-    the platform calls us, does the same for the server that takes its calls.
+    the platform calls us, does the same for the server that takes its calls. ``faces`` are further emulators, for a
+    platform that is reached by more than one protocol: the sandbox serves each under its own name, beside the first.
     """
 
     profile: PlatformProfile
@@ -36,6 +37,7 @@ class AdapterPlugin:
     build: Callable[[Any, Keys], PlatformAdapter]
     emulator: Callable[[], type[Any]]
     host: Callable[[], type[Any]] | None = None
+    faces: Mapping[str, Callable[[], type[Any]]] = field(default_factory=dict)
     interface_version: int = INTERFACE_VERSION
 
 
@@ -77,6 +79,29 @@ def load(name: str) -> AdapterPlugin:
             expected=INTERFACE_VERSION,
         )
     return plugin
+
+
+def emulators(names: Iterable[str] | None = None) -> dict[str, type[Any]]:
+    """The sandbox's emulators by name: those of every installed adapter with all their faces, or the named ones.
+
+    Raises as ``load`` does; a name that is neither a platform nor a face is ``adapter.unknown``.
+    """
+    offered = available()
+    if names is None:
+        names = [*offered, *_faces(offered)]
+    return {name: load(name).emulator() if name in offered else _face(name, offered) for name in dict.fromkeys(names)}
+
+
+def _face(name: str, platforms: Iterable[str]) -> type[Any]:
+    faces = _faces(platforms)
+    if name not in faces:
+        known = ", ".join((*platforms, *faces)) or "-"
+        raise ConfigurationError("adapter.unknown", field="platform", platform=name, known=known)
+    return faces[name]()
+
+
+def _faces(platforms: Iterable[str]) -> dict[str, Callable[[], type[Any]]]:
+    return {face: make for name in platforms for face, make in load(name).faces.items()}
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -156,6 +156,9 @@ class Emulator(Protocol):
 
     An emulator with a true attribute ``speaks_frames`` is given frames over TCP: ``answer`` and ``refuse`` get a
     ``Received`` of method ``FRAME_METHOD`` and hand back a ``FrameAnswer``.
+
+    An emulator that is a further face of a platform (``AdapterPlugin.faces``) names that platform in ``face_of``. What
+    its ``client_settings`` gives is then added to that platform's section.
     """
 
     name: str

@@ -88,10 +88,7 @@ class Sandbox:
             {
                 "merchant": {"id": "sandbox"},
                 "ledger": ledger,
-                "platforms": {
-                    name: dict(station.emulator.client_settings(self.world.base_url(name)))
-                    for name, station in self.world.stations.items()
-                },
+                "platforms": self.world.client_settings(self.world.base_url),
             }
         )
 

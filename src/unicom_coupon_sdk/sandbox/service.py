@@ -120,10 +120,7 @@ class SandboxService:
             "merchant": {"id": "sandbox"},
             "ledger": papers.ledger_settings(self.world.directory),
             "runtime": {"clock_url": self.control_url},
-            "platforms": {
-                name: dict(station.emulator.client_settings(self.base_urls[name]))
-                for name, station in self.world.stations.items()
-            },
+            "platforms": self.world.client_settings(self.base_urls.__getitem__),
         }
         papers.write_toml(self.settings_file, settings)
         papers.write_json(self.file, self.document())

@@ -126,6 +126,11 @@ class Station:
         """Whether the platform speaks frames over TCP, and not HTTP."""
         return bool(getattr(self.emulator, "speaks_frames", False))
 
+    @property
+    def face_of(self) -> str:
+        """The platform whose face this is: its own name, but for a further face of another."""
+        return str(getattr(self.emulator, "face_of", self.platform))
+
     def prepare(self, notification_id: str) -> Attempt | None:
         """The next delivery of a notification, signed now; ``None`` when nothing is to be delivered any more."""
         with self._lock, self.store.transaction():

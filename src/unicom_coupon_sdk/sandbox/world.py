@@ -9,7 +9,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ FRAME_PORT: Final = 8583
 class SandboxWorld:
     """All emulators of one sandbox.
 
-    ``emulators`` are classes by platform name; by default those of every installed adapter, or of ``platforms``.
+    ``emulators`` are classes by name; by default those that ``registry.emulators`` gives for ``platforms``.
     ``reaches_all`` lets callbacks leave this machine. Raises ``ConfigurationError``: an unknown platform, a folder
     that another sandbox uses (``sandbox.directory_in_use``) or that cannot be read.
     """
@@ -69,7 +69,7 @@ class SandboxWorld:
             self._stack.callback(self.recorder.close)
             self.stations = {
                 name: self._station(name, emulator)
-                for name, emulator in (emulators if emulators is not None else _installed(platforms)).items()
+                for name, emulator in (emulators if emulators is not None else registry.emulators(platforms)).items()
             }
             undo.pop_all()
 
@@ -94,6 +94,18 @@ class SandboxWorld:
         """Where an in-process client finds a platform of this world."""
         url = base_url_of(platform)
         return f"tcp://{urlsplit(url).hostname}:{FRAME_PORT}" if self.stations[platform].speaks_frames else url
+
+    def client_settings(self, base_url: Callable[[str], str]) -> dict[str, dict[str, Any]]:
+        """The platforms' sections of a client's settings. ``base_url`` says where each emulator is found.
+
+        A further face adds to its platform's section what is not there yet.
+        """
+        sections: dict[str, dict[str, Any]] = {}
+        for name, station in sorted(self.stations.items(), key=lambda item: item[1].face_of != item[0]):
+            section = sections.setdefault(station.face_of, {})
+            for key, value in station.emulator.client_settings(base_url(name)).items():
+                section.setdefault(key, value)
+        return sections
 
     def due(self, at: datetime | None = None) -> list[tuple[Station, str]]:
         """The notifications due at ``at`` (default: now) that nobody delivers at the moment."""
@@ -169,8 +181,3 @@ class SandboxWorld:
 def base_url_of(platform: str) -> str:
     """The base URL of a platform in process."""
     return f"https://{platform.replace('_', '-')}.{IN_PROCESS_DOMAIN}"
-
-
-def _installed(platforms: Iterable[str] | None) -> dict[str, type[Any]]:
-    names = registry.available() if platforms is None else dict.fromkeys(platforms)
-    return {name: registry.load(name).emulator() for name in names}

@@ -14,6 +14,13 @@ GOOD = AdapterPlugin(profile=profile(), settings=Value, build=lambda settings, k
 OLD = AdapterPlugin(
     profile=profile(), settings=Value, build=lambda settings, keys: None, emulator=lambda: object, interface_version=0
 )
+TWO_FACED = AdapterPlugin(
+    profile=profile(),
+    settings=Value,
+    build=lambda settings, keys: None,
+    emulator=lambda: object,
+    faces={"testpay_http": lambda: dict},
+)
 
 
 @pytest.fixture
@@ -64,6 +71,29 @@ def test_two_packages_that_claim_one_name_are_a_conflict(installed):
     installed(point("testpay", f"{__name__}:GOOD"), point("testpay", f"{__name__}:OLD"))
     with pytest.raises(ConfigurationError, match=r"adapter\.conflict"):
         registry.available()
+
+
+def test_every_platform_is_emulated_with_all_its_faces(installed):
+    installed(point("otherpay", f"{__name__}:GOOD"), point("testpay", f"{__name__}:TWO_FACED"))
+    assert registry.emulators() == {"otherpay": object, "testpay": object, "testpay_http": dict}
+
+
+def test_a_face_and_its_platform_are_chosen_apart(installed):
+    installed(point("testpay", f"{__name__}:TWO_FACED"))
+    assert registry.emulators(["testpay"]) == {"testpay": object}
+    assert registry.emulators(["testpay_http", "testpay_http"]) == {"testpay_http": dict}
+
+
+def test_a_name_that_is_neither_platform_nor_face_is_refused_with_those_that_are(installed):
+    installed(point("testpay", f"{__name__}:TWO_FACED"))
+    with pytest.raises(ConfigurationError, match=r"adapter\.unknown") as refused:
+        registry.emulators(["testpay_tcp"])
+    assert "testpay, testpay_http" in refused.value.diagnostics("en").cause
+
+
+def test_a_named_platform_does_not_load_the_others(installed):
+    installed(point("broken", "no_such_module_here:PLUGIN"), point("testpay", f"{__name__}:GOOD"))
+    assert registry.emulators(["testpay"]) == {"testpay": object}
 
 
 def test_a_capability_that_is_missing_is_refused():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.sandbox.conftest import EMULATORS
-from tests.unit.sandbox.tokenpay import sign
+from tests.unit.sandbox.tokenpay import TokenPay, sign
 
 from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
 from unicom_coupon_sdk.errors import ConfigurationError, Effected, PlatformUnavailable, PlatformUnknown, ValidationError
@@ -213,3 +213,33 @@ def test_the_fixtures_bring_an_empty_sandbox_and_its_clients(
 def test_the_next_test_finds_nothing_of_it(coupon_sandbox: Sandbox) -> None:
     assert coupon_sandbox.control.requests() == []
     assert coupon_sandbox.control.notifications() == []
+
+
+class TokenPayFace(TokenPay):
+    """The same platform by another protocol: its settings are a part of TokenPay's."""
+
+    name = "tokenpay_face"
+    face_of = "tokenpay"
+
+    def client_settings(self, base_url: str) -> dict[str, object]:
+        return {"base_url": "never taken", "face": {"base_url": base_url}}
+
+
+@pytest.mark.parametrize("names", [["tokenpay", "tokenpay_face"], ["tokenpay_face", "tokenpay"]])
+def test_a_face_adds_to_its_platforms_settings_and_replaces_nothing(names: list[str]) -> None:
+    kinds = {"tokenpay": TokenPay, "tokenpay_face": TokenPayFace}
+    with Sandbox(emulators={name: kinds[name] for name in names}) as both:
+        section = both.settings().platforms["tokenpay"]
+        assert section["base_url"] == BASE
+        assert section["face"] == {"base_url": "https://tokenpay-face.sandbox.invalid"}
+        assert set(both.settings().platforms) == {"tokenpay"}
+
+
+def test_a_face_has_state_faults_and_a_record_of_its_own() -> None:
+    with Sandbox(emulators={"tokenpay": TokenPay, "tokenpay_face": TokenPayFace}) as both:
+        code = both.control.issue_coupons("tokenpay_face", face_fen=500)[0]["code"]
+        assert both.control.coupon("tokenpay", code) is None
+        both.control.add_fault("tokenpay_face", "drop_before")
+        both.transport().send(a_use(both, coupon(both)))
+        assert [fault["platform"] for fault in both.control.faults()] == ["tokenpay_face"]
+        assert both.control.requests(platform="tokenpay_face") == []

@@ -105,6 +105,10 @@ class Frame(Protocol):
     def directory(self) -> Path:
         """The emulator's own folder for key files; made at first start, kept over restarts."""
 
+    @property
+    def files_url(self) -> str:
+        """Where plain HTTP requests reach an emulator that speaks frames and ``serves_files``."""
+
     def now(self) -> datetime:
         """The simulated time, aware, UTC."""
 
@@ -155,7 +159,8 @@ class Emulator(Protocol):
     """One platform. ``name`` is the platform's; each instance serves one listener.
 
     An emulator with a true attribute ``speaks_frames`` is given frames over TCP: ``answer`` and ``refuse`` get a
-    ``Received`` of method ``FRAME_METHOD`` and hand back a ``FrameAnswer``.
+    ``Received`` of method ``FRAME_METHOD`` and hand back a ``FrameAnswer``. With a true attribute ``serves_files``
+    beside it, ``answer`` is given plain HTTP requests too, which come to ``Frame.files_url``.
 
     An emulator that is a further face of a platform (``AdapterPlugin.faces``) names that platform in ``face_of``. What
     its ``client_settings`` gives is then added to that platform's section.

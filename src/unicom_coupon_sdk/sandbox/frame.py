@@ -41,6 +41,7 @@ class PlatformFrame:
         bills: BillBook,
         seed: int | None,
         wake: Callable[[], None],
+        files_url: str,
     ) -> None:
         self._store = store
         self._platform = platform
@@ -53,6 +54,7 @@ class PlatformFrame:
         self._random = os.urandom if seed is None else SeededBytes(store, seed=seed, label=platform)
         self._wake = wake
         self.serving = ""
+        self.files_url = files_url
 
     @property
     def store(self) -> DocumentStore:

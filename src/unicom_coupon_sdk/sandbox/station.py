@@ -56,6 +56,7 @@ class Station:
         seed: int | None = None,
         reaches_all: bool = False,
         wake: Callable[[], None] = lambda: None,
+        files_url: str = "",
     ) -> None:
         self.platform = platform
         self.store = store
@@ -79,6 +80,7 @@ class Station:
             bills=self.bills,
             seed=seed,
             wake=wake,
+            files_url=files_url,
         )
         with store.transaction():
             self.emulator = emulator(self.frame)
@@ -125,6 +127,11 @@ class Station:
     def speaks_frames(self) -> bool:
         """Whether the platform speaks frames over TCP, and not HTTP."""
         return bool(getattr(self.emulator, "speaks_frames", False))
+
+    @property
+    def serves_files(self) -> bool:
+        """Whether an emulator that speaks frames takes plain HTTP requests beside them."""
+        return self.speaks_frames and bool(getattr(self.emulator, "serves_files", False))
 
     @property
     def face_of(self) -> str:

@@ -62,6 +62,7 @@ class SimulatedFrame:
     schedule: Schedule
     random: random.Random
     on_callback: Callable[[Callback], None]
+    files_url: str
     messages: list[Mapping[str, str | None]] = field(default_factory=list)
 
     def now(self) -> datetime:
@@ -127,7 +128,7 @@ class World:
             base_url = f"https://{name.replace('_', '-')}.invalid"
             # Its own source: what an emulator draws (keys, at the first start) must not change the world.
             drawn = random.Random(f"{seed}:{name}")  # noqa: S311
-            frame = SimulatedFrame(DocumentStore(), directory, self.schedule, drawn, self._news(name))
+            frame = SimulatedFrame(DocumentStore(), directory, self.schedule, drawn, self._news(name), base_url)
             emulator = kind(frame)
             emulator.credentials()
             phones[name] = frame.messages

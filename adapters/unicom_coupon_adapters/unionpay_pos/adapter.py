@@ -18,26 +18,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from unicom_coupon_adapters.unionpay_pos.answers import PLATFORM
+from unicom_coupon_adapters.unionpay_pos.bills import Statements
 from unicom_coupon_adapters.unionpay_pos.compliance import SHIM
 from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
 from unicom_coupon_adapters.unionpay_pos.doctor import diagnose
 from unicom_coupon_adapters.unionpay_pos.keys import MasterKey
 from unicom_coupon_adapters.unionpay_pos.line import Line
 from unicom_coupon_adapters.unionpay_pos.messages import Entry
-from unicom_coupon_adapters.unionpay_pos.profile import PROFILE
+from unicom_coupon_adapters.unionpay_pos.profile import profile_of
 from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings, load_master_keys
 from unicom_coupon_adapters.unionpay_pos.terminal import State, recorded
 from unicom_coupon_adapters.unionpay_pos.terminals import SecurityChip
 from unicom_coupon_adapters.unionpay_pos.transactions import Transactions, Wish
 from unicom_coupon_sdk.crypto.fields import FieldCipher
 from unicom_coupon_sdk.crypto.providers import Keys
+from unicom_coupon_sdk.domain.bill import BillAnswer
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.order import Order
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
+from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.domain.verification import Method, ScanProof, TerminalProof, Testimony
 from unicom_coupon_sdk.errors import ComplianceError, Effected, PlatformRefused, PlatformUnavailable, VerificationError
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, Finding, IssueOrder, VerifyOrder
+from unicom_coupon_sdk.platform.bill import BillOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now
 
 
@@ -50,7 +54,7 @@ class UnionPayPosAdapter(BaseAdapter):
 
     def __init__(self, settings: UnionPayPosSettings, keys: Keys, *, chip: SecurityChip | None = None) -> None:
         self.settings = settings
-        self.profile = PROFILE
+        self.profile = profile_of(settings)
         self.compliance = SHIM
         self.register = settings.register(chip=chip)
         self.terminals: Mapping[str, Transactions] = {
@@ -58,6 +62,8 @@ class UnionPayPosAdapter(BaseAdapter):
             for number, key in load_master_keys(settings, keys).items()
         }
         self._first = next(iter(self.terminals))
+        token = settings.bill_token
+        self._bill_token = None if token is None else Secret(keys.text(token, field="bill_token"))
 
     def _transactions(self, number: str, key: bytes, *, chip: SecurityChip | None) -> Transactions:
         master = MasterKey.load(key, field=f"terminals.{number}.tmk", cipher=self.settings.cipher)
@@ -170,6 +176,11 @@ class UnionPayPosAdapter(BaseAdapter):
         if transactions is None:
             raise PlatformUnavailable("unionpay_pos.terminal_gone", platform=PLATFORM)
         return (yield from transactions.verdict(operation_id))
+
+    def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
+        """The acquirer's file of a clearing day, from 23:00 to 23:00, when it has been delivered."""
+        source = self.profile.bill(order.kind)
+        return Statements(self.settings, source, token=self._bill_token).fetch(order)
 
     def diagnose(self) -> Flow[tuple[Finding, ...]]:
         """The integration checklist, item by item. Uses up one trace number for the echo; changes nothing else."""

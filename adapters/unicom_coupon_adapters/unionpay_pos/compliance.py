@@ -55,6 +55,16 @@ _TABLE: Final = (
         log=True,
         source=_TRACE,
     ),
+    # What an acquirer's file says of a transaction; the coupon's code is masked in it.
+    *_rules(
+        "merchant terminal rrn mti proc cond type unicom_txn amount_fen fee_fen net_fen resp status orig_batch"
+        " orig_trace coupon_masked",
+        send=False,
+        keep_days=FIVE_YEARS,
+        log=True,
+        source="sheet §11.4; kept as long as bills",
+        note="bills only",
+    ),
     *_rules("account_truncated", send=False, keep_days=FIVE_YEARS, log=True, source=_PCI),
     *_rules(
         "key_check_value", send=False, keep_days=FIVE_YEARS, log=True, source="sheet §13.1: check values may be logged"

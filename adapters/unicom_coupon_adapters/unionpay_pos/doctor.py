@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_IWOTH
 from typing import Final
+from urllib.parse import urlsplit
 
 from unicom_coupon_adapters.unionpay_pos.answers import Answer
 from unicom_coupon_adapters.unionpay_pos.profile import date_of
@@ -14,7 +18,7 @@ from unicom_coupon_sdk.crypto.providers import FileKeys
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.errors import CouponError, ValidationError
 from unicom_coupon_sdk.platform.adapter import CheckState, Finding
-from unicom_coupon_sdk.platform.effects import Flow, Now
+from unicom_coupon_sdk.platform.effects import Flow, Local, Now
 
 CLOCK_WARN_S: Final = 30
 CLOCK_FAIL_S: Final = 300
@@ -33,6 +37,7 @@ def diagnose(settings: UnionPayPosSettings, *, terminals: Mapping[str, Transacti
             mac=settings.mac.value,
             tls="on" if settings.tls else "off",
         ),
+        (yield from _bills(settings)),
     ]
     if settings.role == "host":
         return (*findings, _finding("unionpay_pos.check_line", CheckState.SKIP, error="-"))
@@ -61,6 +66,23 @@ def _key_files(settings: UnionPayPosSettings) -> Finding:
     exposed = sum(1 for path in paths if FileKeys.is_exposed(path))
     state = CheckState.WARN if exposed else CheckState.OK
     return _finding("unionpay_pos.check_key_files", state if paths else CheckState.SKIP, exposed=exposed)
+
+
+def _bills(settings: UnionPayPosSettings) -> Flow[Finding]:
+    """Where the acquirer's files come from: a folder that may be read, and that not everybody may write to."""
+    inbox = settings.bill_inbox
+    if inbox is None:
+        place = urlsplit(settings.bill_url).hostname if settings.bill_url else None
+        state = CheckState.OK if place else CheckState.SKIP
+        return _finding("unionpay_pos.check_bills", state, place=place or "-")
+    state = yield from Local(lambda: _inbox_state(inbox))
+    return _finding("unionpay_pos.check_bills", state, place=inbox)
+
+
+def _inbox_state(inbox: Path) -> CheckState:
+    if not (inbox.is_dir() and os.access(inbox, os.R_OK | os.X_OK)):
+        return CheckState.FAIL
+    return CheckState.WARN if inbox.stat().st_mode & S_IWOTH else CheckState.OK
 
 
 def _clock(answer: Answer, *, now: datetime) -> Finding:

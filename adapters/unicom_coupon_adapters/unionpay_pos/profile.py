@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
+from unicom_coupon_adapters.unionpay_pos.bill_layouts import statement_source
+from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
 from unicom_coupon_sdk.domain.settlement import Cycle, DayCount, SettlementTerms
 from unicom_coupon_sdk.domain.times import BEIJING
@@ -44,6 +47,7 @@ PROFILE = PlatformProfile(
             Capability.QUERY,
             Capability.REVERSE,
             Capability.VOID,
+            Capability.FETCH_BILL,
         }
     ),
     methods=(Method.TERMINAL, Method.SCAN),
@@ -108,9 +112,17 @@ PROFILE = PlatformProfile(
     # for the terminal's own wait, 20 s for the host's call to the coupon system (sheet 1.3, 13.4), rounded up.
     request_lifetime_s=180,
     send_window_s=60,
+    bills=(statement_source("terminal"),),
     experimental=True,
 )
 """The facts that hold for every merchant. Experimental: the coupon profile UCP-1 is ours, not UnionPay's."""
+
+
+def profile_of(settings: UnionPayPosSettings) -> PlatformProfile:
+    """``PROFILE`` as it is for one merchant: with bills where the settings say where the acquirer delivers them."""
+    if settings.bill_inbox is None and settings.bill_url is None:
+        return replace(PROFILE, capabilities=PROFILE.capabilities - {Capability.FETCH_BILL}, bills=())
+    return replace(PROFILE, bills=(statement_source(settings.role),))
 
 
 def clearing_date(at: datetime) -> date:

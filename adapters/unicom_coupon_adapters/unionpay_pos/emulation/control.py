@@ -60,7 +60,7 @@ def manage(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
     ``transactions`` (``terminal_no``?) lists them; ``expire_batch`` and ``force_key_change`` (``terminal_no``) put a
     terminal out of step; ``close_terminal`` and ``open_terminal`` (``terminal_no``); ``coupon_state`` (``code``,
     ``state``); ``mode`` (``name``, ``value``); ``cancels`` lists what the host still has to cancel; ``bill``
-    (``date`` YYYYMMDD) is the UCP file of a clearing day. Raises ``ValueError`` with what is wrong.
+    (``date`` YYYYMMDD) is the UCP file of a clearing day, once it is made. Raises ``ValueError`` with what is wrong.
     """
     match wish.get("action"):
         case "transactions":

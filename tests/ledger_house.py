@@ -13,6 +13,7 @@ from unicom_coupon_sdk.domain.limits import Consumption
 from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import Binding, Listing, Outcome, RedeemRequest, ReverseRequest
 from unicom_coupon_sdk.domain.sensitive import PhoneNumber, PlatformUser, Secret
+from unicom_coupon_sdk.domain.sharing import LineResult, Receiver, ShareLine, ShareOutcome, ShareRequest, ShareRole
 from unicom_coupon_sdk.domain.verification import LoginProof, Method, VerifiedHolder
 from unicom_coupon_sdk.errors import Effected, LedgerError, PlatformRefused, PlatformUnknown
 from unicom_coupon_sdk.ledger import IssueWish, Ledger
@@ -169,6 +170,32 @@ class House:
 
     def reverse(self, redemption, *, outcome=DONE, **how):
         return self.conclude_reversal(self.hold_reversal(redemption, **how).held, outcome)
+
+    def share(self, redemption, *, key="share-1", fen=(100, 50), results=(Effected.DONE, Effected.NOT_DONE)):
+        """A share of two lines, concluded by what the platform said of each."""
+        receiver = Receiver(merchant_account="1900000109")
+        lines = tuple(ShareLine(number, ShareRole.PLATFORM, receiver, part) for number, part in enumerate(fen, start=1))
+        request = ShareRequest(
+            idempotency_key=key, redemption_id=redemption.redemption_id, rule="r1", amount_fen=sum(fen)
+        )
+        share_id = self.id("S")
+        deadline = self.now + timedelta(seconds=60)
+        self.run(
+            self.ledger.hold_share(
+                request, lines, merchant_id=MERCHANT, share_id=share_id, deadline=deadline, now=self.now
+            )
+        )
+        told = {number: LineResult(result) for number, result in enumerate(results, start=1)}
+        outcome = ShareOutcome(Effected.DONE, lines=told, at=self.now)
+        return self.run(self.ledger.conclude_share(share_id, outcome, now=self.now))
+
+    def settle(self, day):
+        """What is due by ``day``, in a settlement."""
+        return self.run(
+            self.ledger.settle(
+                merchant_id=MERCHANT, platform=PAY, day=day, settlement_id=self.id("N"), limit=99, now=self.now
+            )
+        )
 
     def state(self, coupon):
         return self.run(self.ledger.coupon(coupon.coupon_id)).state.value

@@ -25,6 +25,7 @@ ROOMS = {
     "domain.redemption": ("Redemptions and reversals", "核销与退券"),
     "guard.screening": ("Screening of payees", "收款人名单筛查"),
     "domain.sharing": ("Profit sharing", "分账"),
+    "domain.bill": ("Bills", "账单"),
     "domain.settlement": ("Settlement", "结算"),
     "domain.verification": ("Verification", "身份核验"),
     "domain.sensitive": ("Values that are masked", "脱敏类型"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
     from unicom_coupon_sdk.config import Settings
+    from unicom_coupon_sdk.domain.bill import BillFile, BillKind, BillNotReady, NoBill
     from unicom_coupon_sdk.domain.code import CouponCode
     from unicom_coupon_sdk.domain.coupon import (
         AmountOff,
@@ -95,6 +96,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "client": ("AsyncCouponClient", "CouponClient"),
     "config": ("Settings",),
+    "domain.bill": ("BillFile", "BillKind", "BillNotReady", "NoBill"),
     "domain.code": ("CouponCode",),
     "domain.coupon": (
         "AmountOff", "Cash", "Coupon", "CouponTemplate", "Exchange", "Funding", "PercentOff", "PhoneCredit",
@@ -136,6 +138,9 @@ __all__ = [
     "Acknowledgement",
     "AmountOff",
     "AsyncCouponClient",
+    "BillFile",
+    "BillKind",
+    "BillNotReady",
     "BindRequest",
     "Binding",
     "BiometricProof",
@@ -170,6 +175,7 @@ __all__ = [
     "LoginProof",
     "Method",
     "NewsKind",
+    "NoBill",
     "Notice",
     "OneTimeCode",
     "OperationState",

@@ -19,6 +19,7 @@ from unicom_coupon_sdk.clearing.workdays import WorkingCalendar
 from unicom_coupon_sdk.config import Settings
 from unicom_coupon_sdk.crypto.fields import FieldCipher, derive_key
 from unicom_coupon_sdk.crypto.providers import Keys
+from unicom_coupon_sdk.domain.bill import BillAnswer, BillKind
 from unicom_coupon_sdk.domain.coupon import Coupon
 from unicom_coupon_sdk.domain.events import Acknowledgement
 from unicom_coupon_sdk.domain.redemption import (
@@ -38,6 +39,7 @@ from unicom_coupon_sdk.errors import ConfigurationError, CouponError
 from unicom_coupon_sdk.flows.bind import bind
 from unicom_coupon_sdk.flows.challenge import challenge
 from unicom_coupon_sdk.flows.expire import Voided, expire, void
+from unicom_coupon_sdk.flows.fetch_bill import fetch_bill
 from unicom_coupon_sdk.flows.issue import issue
 from unicom_coupon_sdk.flows.notify import Notice, notify
 from unicom_coupon_sdk.flows.pay_out import pay_out
@@ -97,6 +99,7 @@ class House:
             ),
             contracts=settings.merchant.contracts,
             share_rules=settings.sharing,
+            bills=settings.clearing.directory,
         )
         self.engine: Engine = engine or open_engine(settings.ledger.url)
         if engine is None:
@@ -171,6 +174,10 @@ class CouponClient:
     def pay_out(self, request: PayOutRequest) -> PayOut:
         """Pay a cash coupon out, once by ``idempotency_key``: DONE, PENDING or UNKNOWN. See ``flows.pay_out``."""
         return self._runtime.run(pay_out(request, setting=self._house.setting))
+
+    def fetch_bill(self, platform: str, kind: BillKind, day: date) -> BillAnswer:
+        """A platform's bill of a Beijing day, verified and kept; or none, or not yet. See ``flows.fetch_bill``."""
+        return self._runtime.run(fetch_bill(platform, kind, day, setting=self._house.setting))
 
     def settle(self, day: date) -> Settlements:
         """Gather what is due by a Beijing day, and say what is late. See ``flows.settle``."""
@@ -298,6 +305,10 @@ class AsyncCouponClient:
     async def pay_out(self, request: PayOutRequest) -> PayOut:
         """As ``CouponClient.pay_out``."""
         return await self._runtime.run(pay_out(request, setting=self._house.setting))
+
+    async def fetch_bill(self, platform: str, kind: BillKind, day: date) -> BillAnswer:
+        """As ``CouponClient.fetch_bill``."""
+        return await self._runtime.run(fetch_bill(platform, kind, day, setting=self._house.setting))
 
     async def settle(self, day: date) -> Settlements:
         """As ``CouponClient.settle``."""

@@ -28,6 +28,7 @@ from unicom_coupon_sdk.flows.query import query
 from unicom_coupon_sdk.flows.recover import recover
 from unicom_coupon_sdk.flows.redeem import redeem
 from unicom_coupon_sdk.flows.reverse import reverse
+from unicom_coupon_sdk.flows.settle import settle
 from unicom_coupon_sdk.platform import registry
 from unicom_coupon_sdk.platform.profile import Capability
 from unicom_coupon_sdk.sandbox.simulation import World
@@ -164,7 +165,13 @@ def notifying(world, platform):
     return make
 
 
+def settling(world, platform):
+    redemption = redeemed(world, platform)
+    return lambda: settle(redemption.settles_on, setting=world.setting)
+
+
 FLOWS = {
+    "settle": settling,
     "challenge": challenging,
     "notify": notifying,
     "issue": issuing,

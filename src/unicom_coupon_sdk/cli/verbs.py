@@ -112,7 +112,7 @@ def challenge(
 ) -> None:
     """Ask the holder to prove who they are. 发起验证。"""
     order = Order(order_no=order_no, amount_fen=_amount(amount_fen, amount_yuan))
-    request = ChallengeRequest.parse({"coupon": _shown(code), "platform": platform, "method": method, "order": order})
+    request = ChallengeRequest.parse({"coupon": shown_of(code), "platform": platform, "method": method, "order": order})
     with CouponClient.from_config(config) as client:
         made = client.challenge(request)
     Printer(as_json=as_json).record(say("cli.challenged"), {"ok": True, **plain(made)})
@@ -143,16 +143,16 @@ def redeem(
         {
             "idempotency_key": key,
             "platform": platform,
-            "coupon": _shown(code),
+            "coupon": shown_of(code),
             "order": Order(
                 order_no=order_no, amount_fen=_amount(amount_fen, amount_yuan), platform_order_no=platform_order_no
             ),
-            "proof": _proof(code, proof or []),
+            "proof": proof_of(code, proof or []),
         }
     )
     with CouponClient.from_config(config) as client:
         redemption = client.redeem(request)
-    return _operation(redemption, say("cli.redeemed"), as_json=as_json)
+    return operation_told(redemption, say("cli.redeemed"), as_json=as_json)
 
 
 @app.command()
@@ -166,7 +166,7 @@ def query(
     """How a redemption stands; asks the platform when that is open. 查询核销。"""
     with CouponClient.from_config(config) as client:
         redemption = client.query(redemption_id)
-    return _operation(redemption, say("cli.queried"), as_json=as_json)
+    return operation_told(redemption, say("cli.queried"), as_json=as_json)
 
 
 @app.command()
@@ -183,7 +183,7 @@ def reverse(
     request = ReverseRequest(idempotency_key=key, redemption_id=redemption_id, cause=cause)
     with CouponClient.from_config(config) as client:
         reversal = client.reverse(request)
-    return _operation(reversal, say("cli.reversed"), as_json=as_json)
+    return operation_told(reversal, say("cli.reversed"), as_json=as_json)
 
 
 @app.command()
@@ -231,7 +231,8 @@ def void(
     Printer(as_json=as_json).record(say("cli.voided"), {"ok": True, **plain(state)})
 
 
-def _operation(operation: Any, title: str, *, as_json: bool) -> ExitCode:
+def operation_told(operation: Any, title: str, *, as_json: bool) -> ExitCode:
+    """Print an operation; the exit code that stands for how it went."""
     known = operation.state is not OperationState.UNKNOWN
     Printer(as_json=as_json).record(title, {"ok": known, **plain(operation)})
     return ExitCode.OK if known else ExitCode.UNKNOWN
@@ -264,14 +265,15 @@ def _amount(fen: int | None, yuan: str | None) -> int:
     return fen if fen is not None else fen_of_yuan(str(yuan), field="--amount-yuan")
 
 
-def _shown(code: str) -> object:
+def shown_of(code: str) -> object:
+    """What was typed or scanned: a code, or a rotating token."""
     from unicom_coupon_sdk.domain.code import CouponCode
     from unicom_coupon_sdk.domain.token import QrToken
 
     return QrToken(code) if code.startswith(PREFIX) else CouponCode(code)
 
 
-def _proof(code: str, given: list[str]) -> dict[str, str]:
+def proof_of(code: str, given: list[str]) -> dict[str, str]:
     """``--proof name=value`` pairs; a rotating token that was scanned as the coupon is its own proof."""
     if not given and code.startswith(PREFIX):
         return {"method": "scan", "token": code}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 
 from unicom_coupon_sdk.clearing.expectation import Expectation, expect
 from unicom_coupon_sdk.clearing.workdays import WorkingCalendar
@@ -18,7 +19,7 @@ from unicom_coupon_sdk.platform.profile import PlatformProfile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One merchant's view of the house. Immutable; ten merchants are ten of these."""
+    """One merchant's view of the house. Immutable; ten merchants are ten of these. ``bills`` is a folder."""
 
     merchant_id: str
     ledger: Ledger
@@ -27,6 +28,7 @@ class Setting:
     calendar: WorkingCalendar
     contracts: frozenset[str] = frozenset()
     share_rules: tuple[ShareRule, ...] = ()
+    bills: Path = Path("unicom-coupon-bills")
 
     def adapter(self, platform: str) -> PlatformAdapter:
         """The adapter for ``platform``. Raises ``ConfigurationError`` when it is not set up here."""

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, String, and_, cast, func, literal_column, or_, select
 
 from unicom_coupon_sdk.domain.events import EventKind
 from unicom_coupon_sdk.domain.state import COUPON_MOVES, CouponMove, CouponState, OperationState
 from unicom_coupon_sdk.ledger import counters, journal, schema
 from unicom_coupon_sdk.ledger.answers import Violation
+from unicom_coupon_sdk.ledger.codec import template_of
 from unicom_coupon_sdk.ledger.statement import Query
 
 RULES = {
@@ -30,8 +31,13 @@ RULES = {
     "no_step_back": "A redemption is reversed just when a reversal of it is done.",
     "conclusions": "An operation has as many conclusions as its row says, and the last one names its state.",
     "entries_balance": "The postings of an entry sum to zero.",
+    "liability_of_coupons": "A liability account stands at the faces of the coupons that are out.",
     "entry_of_redemption": "A redemption of some value has an entry just when it is done, reversing or reversed.",
     "entry_of_reversal": "An entry is reversed just when a reversal is done, line by line.",
+    "entry_of_share": "A receiver's part has an entry just when it was paid.",
+    "return_of_share": "A part that was paid is owed back just when its redemption is reversed.",
+    "settlement_total": "A settlement's size and sums are those of its items.",
+    "settlement_shown": "A settlement has come, and is booked, just when every item of it was shown.",
     "counters_equal": "A limit counter equals the redemptions it counts.",
     "released_consumption": "A released redemption uses up no limit, and one that is live uses all of its own.",
     "issued_total": "A template's total equals its coupons, and is within its maximum.",
@@ -39,6 +45,13 @@ RULES = {
 }
 
 _C, _R, _V, _O = schema.coupon.c, schema.redemption.c, schema.reversal.c, schema.outbox.c
+_A, _L, _K, _M, _I = (
+    schema.share.c,
+    schema.share_line.c,
+    schema.share_return.c,
+    schema.settlement.c,
+    schema.settlement_item.c,
+)
 _N, _E, _P, _U, _T, _H = (
     schema.conclusion.c,
     schema.entry.c,
@@ -143,6 +156,18 @@ _mirrored = _has(
     _mirror.c.amount_fen == -_P.amount_fen,
 )
 _original = schema.entry.alias()
+_paid = _L.state == _S.DONE.value
+_line_entered = _has(
+    schema.entry, _E.entry_id == _L.share_id.concat(literal_column("'.'")).concat(cast(_L.number, String))
+)
+_share_reversed = _has(
+    schema.share,
+    _A.share_id == _L.share_id,
+    _has(schema.redemption, _R.redemption_id == _A.redemption_id, _R.state == _S.REVERSED.value),
+)
+_owed_back = _has(schema.share_return, _K.share_id == _L.share_id, _K.number == _L.number)
+_items = _I.settlement_id == _M.settlement_id
+_settlement_entered = _has(schema.entry, _E.entry_id == _M.settlement_id)
 _taken = _has(schema.consumption, _U.redemption_id == _R.redemption_id, _U.given_back_at.is_(None))
 _given_back = _has(schema.consumption, _U.redemption_id == _R.redemption_id, _U.given_back_at.is_not(None))
 _coupons_of_template = (
@@ -228,6 +253,49 @@ _QUERIES: tuple[tuple[str, Query[_Subject]], ...] = (
         ),
     ),
     (
+        "entry_of_share",
+        _subjects(
+            select(_L.share_id.label("subject")).where(or_(and_(_paid, ~_line_entered), and_(~_paid, _line_entered)))
+        ),
+    ),
+    (
+        "return_of_share",
+        _subjects(
+            select(_L.share_id.label("subject")).where(
+                or_(and_(_paid, _share_reversed, ~_owed_back), and_(or_(~_paid, ~_share_reversed), _owed_back))
+            )
+        ),
+    ),
+    (
+        "settlement_total",
+        _subjects(
+            select(_M.settlement_id.label("subject"))
+            .select_from(schema.settlement)
+            .outerjoin(schema.settlement_item, _items)
+            .group_by(_M.settlement_id)
+            .having(
+                or_(
+                    func.count(_I.operation_id) != _M.size,
+                    func.coalesce(func.sum(_I.value_fen), 0) != _M.value_fen,
+                    func.coalesce(func.sum(_I.fee_fen), 0) != _M.fee_fen,
+                    func.coalesce(func.sum(_I.advance_fee_fen), 0) != _M.advance_fee_fen,
+                )
+            )
+        ),
+    ),
+    (
+        "settlement_shown",
+        _subjects(
+            select(_M.settlement_id.label("subject")).where(
+                or_(
+                    and_(_M.settled_at.is_not(None), _has(schema.settlement_item, _items, _I.matched_at.is_(None))),
+                    and_(_M.settled_at.is_not(None), _M.value_fen != 0, ~_settlement_entered),
+                    and_(_M.settled_at.is_(None), _settlement_entered),
+                )
+            )
+        ),
+    ),
+    (
         "issued_total",
         _subjects(
             select(_T.template_id.label("subject")).where(
@@ -260,6 +328,31 @@ _EVENTS = Query(
 )
 
 
+class _Out(NamedTuple):
+    content: str
+    amount: int
+
+
+class _Balance(NamedTuple):
+    account: str
+    balance_fen: int
+
+
+_OUT = Query(
+    select(_T.content, func.count().label("amount"))
+    .join_from(schema.coupon, schema.template)
+    .where(_in(_C.state, (_X.ISSUED, _X.AVAILABLE, _X.HELD)))
+    .group_by(_T.content),
+    _Out,
+)
+_BALANCE = Query(
+    select(_P.account, func.sum(_P.amount_fen).label("balance_fen"))
+    .where(or_(*(_P.account == account for account in journal.LIABILITIES.values())))
+    .group_by(_P.account),
+    _Balance,
+)
+
+
 def violations(connection: Connection) -> tuple[Violation, ...]:
     """Every invariant that does not hold, by the rules above; empty when all is well."""
     found = list(_path_violations(connection))
@@ -267,6 +360,7 @@ def violations(connection: Connection) -> tuple[Violation, ...]:
         found += [Violation(rule, row.subject, RULES[rule]) for row in query.all(connection)]
     for entry_id in journal.unbalanced(connection):
         found.append(Violation("entries_balance", entry_id, RULES["entries_balance"]))
+    found += _liability_violations(connection)
     for counter in counters.mismatches(connection):
         details = (
             f"{counter.platform} {counter.window}: {counter.used_fen} fen in {counter.used_count} "
@@ -274,6 +368,19 @@ def violations(connection: Connection) -> tuple[Violation, ...]:
         )
         found.append(Violation("counters_equal", counter.limit, details))
     return tuple(found)
+
+
+def _liability_violations(connection: Connection) -> Iterator[Violation]:
+    """What the journal says is out, against the coupons that are: issued, available or held."""
+    out = dict.fromkeys(journal.LIABILITIES.values(), 0)
+    for row in _OUT.all(connection):
+        found = journal.liability_of(template_of(row.content))
+        if found is not None:
+            out[found[0]] += found[1] * row.amount
+    booked = {row.account: int(row.balance_fen) for row in _BALANCE.all(connection)}
+    for account, fen in out.items():
+        if booked.get(account, 0) != -fen:
+            yield Violation("liability_of_coupons", account, f"{booked.get(account, 0)} instead of {-fen}")
 
 
 def _path_violations(connection: Connection) -> Iterator[Violation]:

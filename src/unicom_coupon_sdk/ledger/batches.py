@@ -13,7 +13,7 @@ from unicom_coupon_sdk.domain.events import EventKind
 from unicom_coupon_sdk.domain.redemption import Listing
 from unicom_coupon_sdk.domain.state import COUPON_MOVES
 from unicom_coupon_sdk.errors import IdempotencyConflict, ValidationError
-from unicom_coupon_sdk.ledger import coupons, operations, outbox, schema, templates
+from unicom_coupon_sdk.ledger import coupons, journal, operations, outbox, schema, templates
 from unicom_coupon_sdk.ledger.answers import Batch, IssueWish
 from unicom_coupon_sdk.ledger.codec import micros, template_of, template_text
 from unicom_coupon_sdk.ledger.sealing import Sealer
@@ -98,6 +98,14 @@ def issue(connection: Connection, sealer: Sealer, wish: IssueWish, *, code_key: 
         finished_at=None,
     )
     _mint(connection, sealer, wish, code_key=code_key)
+    journal.book(
+        connection,
+        journal.issue_postings(wish.template, count=wish.count),
+        operation_id=wish.batch_id,
+        coupon_id=None,
+        at=wish.now,
+        now=wish.now,
+    )
     made = _BatchRow(wish.batch_id, digest, template_text(wish.template))
     return _read(connection, sealer, made, is_repeat=False)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, bindparam, or_, select, update
@@ -15,7 +16,7 @@ from unicom_coupon_sdk.domain.order import Holder
 from unicom_coupon_sdk.domain.redemption import Binding, Listing
 from unicom_coupon_sdk.domain.state import COUPON_MOVES, CouponMove, CouponState
 from unicom_coupon_sdk.errors import CouponStateError
-from unicom_coupon_sdk.ledger import outbox, schema
+from unicom_coupon_sdk.ledger import journal, outbox, schema
 from unicom_coupon_sdk.ledger.answers import Dossier
 from unicom_coupon_sdk.ledger.codec import instant, micros, refs_of, template_of
 from unicom_coupon_sdk.ledger.failures import moved
@@ -236,6 +237,7 @@ def expire_if_over(
     if state is CouponState.AVAILABLE and micros(now) >= valid_until:
         _, version = move(connection, coupon_id, state=state.value, version=version, by=CouponMove.EXPIRE)
         outbox.record(connection, EventKind.EXPIRED, coupon_id=coupon_id, version=version, now=now)
+        _book_expiry(connection, [by_id(connection, coupon_id)], now=now)
 
 
 def expire(connection: Connection, *, now: datetime, limit: int) -> int:
@@ -246,7 +248,16 @@ def expire(connection: Connection, *, now: datetime, limit: int) -> int:
         _, version = move(connection, row.coupon_id, state=row.state, version=row.version, by=CouponMove.EXPIRE)
         events.append(outbox.event_values(EventKind.EXPIRED, coupon_id=row.coupon_id, version=version, now=now))
     outbox.record_many(connection, events)
+    for _, group in groupby(sorted(rows, key=lambda row: row.content), key=lambda row: row.content):
+        _book_expiry(connection, list(group), now=now)
     return len(rows)
+
+
+def _book_expiry(connection: Connection, rows: Sequence[CouponRow], *, now: datetime) -> None:
+    """One entry for coupons of one template that expire together, named by the first: a coupon expires once."""
+    name = min(row.coupon_id for row in rows)
+    postings = journal.expiry_postings(template_of(rows[0].content), count=len(rows))
+    journal.book(connection, postings, operation_id=f"{name}.expired", coupon_id=None, at=now, now=now)
 
 
 def void(connection: Connection, sealer: Sealer, coupon_id: str, *, now: datetime) -> Coupon:
@@ -255,5 +266,7 @@ def void(connection: Connection, sealer: Sealer, coupon_id: str, *, now: datetim
     if row.state != CouponState.VOID.value:
         _, version = move(connection, coupon_id, state=row.state, version=row.version, by=CouponMove.VOID)
         outbox.record(connection, EventKind.VOIDED, coupon_id=coupon_id, version=version, now=now)
+        postings = journal.void_postings(template_of(row.content))
+        journal.book(connection, postings, operation_id=f"{coupon_id}.void", coupon_id=coupon_id, at=now, now=now)
         row = by_id(connection, coupon_id)
     return decode(row, sealer)

@@ -1,21 +1,25 @@
 """The journal: double entry. Every entry's postings sum to zero; debits are positive, credits negative, in fen.
 
-A redemption of value V, from which the platform withholds a fee F and, where funds are advanced, a price A for that:
+A coupon of face N is issued, expires or is withdrawn; and a redemption of value V, from which the platform withholds a
+fee F and, where funds are advanced, a price A for that. Points and prepaid coupons:
 
-============================  ==================  ==================  ==================
-account                       free                points              prepaid
-============================  ==================  ==================  ==================
-``marketing_expense``         +V
-``points_liability``                              +V
-``coupon_liability``                                                  +V
-``merchant_payable:<who>``    −(V − F − A)        −(V − F − A)        −(V − F − A)
-``platform_fee``              −F                  −F                  −F
-``advance_fee``               −A                  −A                  −A
-============================  ==================  ==================  ==================
+============================  ============  ============  ============  ====================
+account                       issued        expired       withdrawn     redeemed
+============================  ============  ============  ============  ====================
+``issue_clearing:<funding>``  +N                          −N
+``points_liability``, or
+``coupon_liability``          −N            +N            +N            +N
+``breakage``                                −N                          −(N − V)
+``merchant_payable:<who>``                                              −(V − F − A)
+``platform_fee``                                                        −F
+``advance_fee``                                                         −A
+============================  ============  ============  ============  ====================
 
-- Funding decides who bears V: a campaign is an expense when the coupon is used; points and money were taken when it was
-  sold, so using it pays a liability off. The sale itself is booked by the system that made it: the ledger does not know
-  its price.
+- A campaign's coupon (free) is nothing until it is used, and then ``marketing_expense`` +V.
+- Points and money were taken when the coupon was sold: ``issue_clearing`` is owed by the system that sold it, which
+  books the price. The liability is that of the coupons that are out; what of a face is never used is breakage.
+- A coupon without a fixed face (a percentage) is no liability before its value is known: its redemption is booked
+  against ``issue_clearing`` at once.
 - The merchant is owed V less what the platform keeps; ``platform_fee`` and ``advance_fee`` are owed to the platform,
   which takes them out of what it settles. A fee above V makes the merchant a debtor, and the sum is still zero.
 - A part of the order's money that went to somebody else is ``profit_share``, or ``rebate`` when that is the user; the
@@ -54,11 +58,10 @@ ADVANCE_FEE = "advance_fee"
 PROFIT_SHARE = "profit_share"
 REBATE = "rebate"
 
-_BEARER = {
-    Funding.FREE: MARKETING_EXPENSE,
-    Funding.POINTS: POINTS_LIABILITY,
-    Funding.PREPAID: COUPON_LIABILITY,
-}
+BREAKAGE = "breakage"
+
+LIABILITIES = {Funding.POINTS: POINTS_LIABILITY, Funding.PREPAID: COUPON_LIABILITY}
+"""The account of what is out, by funding. A campaign's coupons are no liability."""
 _P, _E = schema.posting.c, schema.entry.c
 
 
@@ -138,6 +141,51 @@ def platform_clearing(platform: str) -> str:
     return f"platform_clearing:{platform}"
 
 
+def issue_clearing(funding: Funding) -> str:
+    """The account of what the system that sold the coupons owes us for them."""
+    return f"issue_clearing:{funding.value}"
+
+
+def liability_of(template: CouponTemplate) -> tuple[str, int] | None:
+    """The account and the fen of what one coupon that is out stands for; ``None`` where that is nothing yet."""
+    account = LIABILITIES.get(template.funding)
+    return None if account is None or template.face_fen is None else (account, template.face_fen)
+
+
+def issue_postings(template: CouponTemplate, *, count: int) -> tuple[Posting, ...]:
+    """The lines of ``count`` new coupons."""
+    return _outstanding(template, count=-count, against=issue_clearing(template.funding))
+
+
+def expiry_postings(template: CouponTemplate, *, count: int) -> tuple[Posting, ...]:
+    """The lines of ``count`` coupons whose last day is over."""
+    return _outstanding(template, count=count, against=BREAKAGE)
+
+
+def void_postings(template: CouponTemplate) -> tuple[Posting, ...]:
+    """The lines of a coupon that is withdrawn: whoever sold it gets its price back."""
+    return _outstanding(template, count=1, against=issue_clearing(template.funding))
+
+
+def _outstanding(template: CouponTemplate, *, count: int, against: str) -> tuple[Posting, ...]:
+    found = liability_of(template)
+    if found is None:
+        return ()
+    account, face_fen = found
+    return (Posting(account, count * face_fen), Posting(against, -count * face_fen))
+
+
+def _borne(template: CouponTemplate, value_fen: int) -> tuple[Posting, ...]:
+    """Who bears the value of a redemption."""
+    if template.funding is Funding.FREE:
+        return (Posting(MARKETING_EXPENSE, value_fen),)
+    found = liability_of(template)
+    if found is None:
+        return (Posting(issue_clearing(template.funding), value_fen),)
+    account, face_fen = found
+    return (Posting(account, face_fen), Posting(BREAKAGE, value_fen - face_fen))
+
+
 def redemption_postings(
     template: CouponTemplate,
     *,
@@ -150,7 +198,7 @@ def redemption_postings(
     """The lines of a redemption; see the table above."""
     creditor = platform_clearing(platform) if isinstance(template.benefit, Cash) else merchant_payable(merchant_id)
     lines = (
-        Posting(_BEARER[template.funding], value_fen),
+        *_borne(template, value_fen),
         Posting(creditor, fee_fen + advance_fee_fen - value_fen),
         Posting(PLATFORM_FEE, -fee_fen),
         Posting(ADVANCE_FEE, -advance_fee_fen),

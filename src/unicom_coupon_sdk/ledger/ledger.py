@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from unicom_coupon_sdk.crypto.fields import FieldCipher
 from unicom_coupon_sdk.domain.admission import Admission
+from unicom_coupon_sdk.domain.bill import BillFile, BillKind, NoBill
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.coupon import Coupon, CouponTemplate
 from unicom_coupon_sdk.domain.events import CouponEvent, VerifiedEvent
@@ -43,6 +44,7 @@ from unicom_coupon_sdk.domain.verification import Challenge
 from unicom_coupon_sdk.ledger import (
     audit,
     batches,
+    bills,
     bindings,
     challenges,
     counters,
@@ -378,6 +380,16 @@ class Ledger:
         return lambda connection: share_returns.conclude(
             connection, held.return_id, outcome, coupon_id=held.redemption.coupon_id, now=now
         )
+
+    # bills
+
+    def save_bill(self, bill: BillFile | NoBill, *, now: datetime) -> Work[None]:
+        """Keep a bill that was fetched; its paths are relative to the folder of bills."""
+        return lambda connection: bills.save(connection, bill, now=now)
+
+    def bill(self, platform: str, kind: BillKind, day: date) -> Work[BillFile | NoBill | None]:
+        """The version that counts of a day's bill, paths relative; ``None`` when none was fetched."""
+        return lambda connection: bills.newest(connection, platform, kind, day)
 
     # settlements
 

@@ -2,8 +2,9 @@
 
 import pytest
 from sqlalchemy import text
-from tests.ledger_house import DAY, DONE, NOT_DONE, NOW, UNKNOWN, day_limit
+from tests.ledger_house import DAY, DONE, MERCHANT, NOT_DONE, NOW, PAY, UNKNOWN, day_limit, template
 
+from unicom_coupon_sdk.domain.coupon import Funding
 from unicom_coupon_sdk.ledger import append_only
 from unicom_coupon_sdk.ledger.audit import RULES
 
@@ -41,6 +42,17 @@ BREAKS = [
     ("entry_of_redemption", "UPDATE entry SET entry_id = 'moved' WHERE entry_id = :done"),
     ("entry_of_reversal", "UPDATE posting SET account = 'other' WHERE entry_id = :reversal AND line = 1"),
     ("entry_of_reversal", "UPDATE entry SET reverses = NULL WHERE reverses = :reversed"),
+    ("liability_of_coupons", "UPDATE posting SET account = 'points_liability' WHERE entry_id = :done AND line = 1"),
+    ("liability_of_coupons", "UPDATE coupon SET state = 'redeemed' WHERE coupon_id = :sold_coupon"),
+    ("entry_of_share", "UPDATE share_line SET state = 'released' WHERE share_id = :share AND number = 1"),
+    ("entry_of_share", "UPDATE share_line SET state = 'done' WHERE share_id = :share AND number = 2"),
+    ("entry_of_share", "DELETE FROM posting WHERE entry_id = :line; DELETE FROM entry WHERE entry_id = :line"),
+    ("return_of_share", "DELETE FROM share_return WHERE share_id = :share_back"),
+    ("return_of_share", "UPDATE share_return SET share_id = :share, number = 1 WHERE share_id = :share_back"),
+    ("settlement_total", "UPDATE settlement SET value_fen = value_fen + 1 WHERE settlement_id = :settlement"),
+    ("settlement_total", "DELETE FROM settlement_item WHERE operation_id = :settled"),
+    ("settlement_shown", "UPDATE settlement_item SET matched_at = NULL WHERE operation_id = :settled"),
+    ("settlement_shown", "UPDATE settlement SET settled_at = NULL WHERE settlement_id = :settlement"),
     ("counters_equal", "UPDATE counter SET used_fen = used_fen - 1"),
     ("counters_equal", "UPDATE counter SET used_count = used_count + 1"),
     ("released_consumption", "UPDATE consumption SET given_back_at = NULL WHERE redemption_id = :released"),
@@ -74,6 +86,7 @@ def populate(house):
     house.hold_reversal(names["reversing"].redemption, key="reverse-1")
     names["reversal"] = house.reverse(names["reversed"].redemption, key="reverse-2").reversal_id
     house.run(house.ledger.void(names["void_coupon"], now=NOW))
+    _clear(house, names)
     with house.engine.begin() as connection:
         connection.execute(
             text("UPDATE coupon SET valid_until = 1 WHERE coupon_id = :one"), {"one": names["expired_coupon"]}
@@ -81,6 +94,24 @@ def populate(house):
     house.run(house.ledger.expire(NOW, limit=9))
     names["released"] = released
     return {name: getattr(getattr(found, "redemption", None), "redemption_id", found) for name, found in names.items()}
+
+
+def _clear(house, names):
+    """A share, one that is fetched back, a settlement that came, and coupons that somebody paid for."""
+    names["sold_coupon"] = house.bound(of=template(template_id="T2", funding=Funding.POINTS)).coupon_id
+    names["share"] = house.share(house.redeem(house.bound(), key="shared")).share_id
+    names["line"] = f"{names['share']}.1"
+    back = house.redeem(house.bound(), key="shared-back")
+    names["share_back"] = house.share(back, key="share-2").share_id
+    house.reverse(back, key="reverse-3")
+    held = house.hold(house.bound(), key="settled").held
+    names["settled"] = house.conclude(held, settles_on=NOW.date())
+    settlement = house.settle(NOW.date())
+    names["settlement"] = settlement.settlement_id
+    house.run(house.ledger.match_items([names["settled"].redemption_id], by="bill", now=NOW))
+    (settled,) = house.run(house.ledger.finish_settlements(MERCHANT, PAY, now=NOW))
+    assert settled.settlement_id == names["settlement"]
+    names["settled"] = names["settled"].redemption_id
 
 
 def unguard(connection):

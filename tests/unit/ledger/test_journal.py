@@ -1,7 +1,7 @@
 import pytest
 from tests.ledger_house import DONE, MERCHANT, NOT_DONE, PAY, UNKNOWN, template
 
-from unicom_coupon_sdk.domain.coupon import Cash, Funding
+from unicom_coupon_sdk.domain.coupon import AmountOff, Cash, Funding, PercentOff
 from unicom_coupon_sdk.errors import LedgerError
 from unicom_coupon_sdk.ledger import Posting, journal
 
@@ -27,12 +27,64 @@ def lines(*, fee_fen=6, advance_fee_fen=2, value_fen=1000, **changes):
     ],
 )
 def test_funding_decides_who_bears_the_value(funding, bearer):
-    assert lines(funding=funding) == {
+    assert lines(funding=funding, benefit=AmountOff(off_fen=1000)) == {
         bearer: 1000,
         "merchant_payable:M1": -992,
         "platform_fee": -6,
         "advance_fee": -2,
     }
+
+
+def test_what_of_a_face_is_not_used_is_breakage():
+    assert lines(funding=Funding.PREPAID, benefit=AmountOff(off_fen=1500), fee_fen=0, advance_fee_fen=0) == {
+        "coupon_liability": 1500,
+        "breakage": -500,
+        "merchant_payable:M1": -1000,
+    }
+
+
+def test_a_percentage_is_no_liability_before_its_value_is_known(house):
+    percent = template(template_id="P1", funding=Funding.POINTS, benefit=PercentOff(basis_points=1_000))
+    coupon = house.bound(of=percent)
+    assert house.balance() == {}
+    house.redeem(coupon, value_fen=200, fee_fen=0)
+    assert house.balance() == {"issue_clearing:points": 200, "merchant_payable:M1": -200}
+
+
+@pytest.mark.parametrize("account", ["points_liability", "coupon_liability"])
+def test_a_liability_stands_at_the_faces_of_the_coupons_that_are_out(house, account):
+    funding = Funding.POINTS if account == "points_liability" else Funding.PREPAID
+    of = template(template_id="F1", funding=funding)
+    used, back, gone, old = (house.bound(of=of) for _ in range(4))
+    assert house.balance() == {account: -2_000, f"issue_clearing:{funding.value}": 2_000}
+    house.redeem(used, key="k1")
+    house.reverse(house.redeem(back, key="k2"))
+    house.run(house.ledger.void(gone.coupon_id, now=house.now))
+    assert house.balance()[account] == -1_000
+    assert house.balance()[f"issue_clearing:{funding.value}"] == 1_500
+    house.now = of.valid_until
+    assert house.run(house.ledger.expire(house.now, limit=10)) == 2
+    assert (house.balance().get(account, 0), house.balance()["breakage"]) == (0, -1_000)
+    assert old.coupon_id
+    assert house.audit() == ()
+
+
+def test_a_coupon_that_comes_back_after_its_last_day_is_breakage(house):
+    of = template(template_id="F1", funding=Funding.PREPAID)
+    redemption = house.redeem(house.bound(of=of))
+    house.now = of.valid_until
+    house.reverse(redemption)
+    assert {name: fen for name, fen in house.balance().items() if fen} == {
+        "breakage": -500,
+        "issue_clearing:prepaid": 500,
+    }
+    assert house.audit() == ()
+
+
+def test_a_liability_that_was_tampered_with_is_found_by_the_audit(house):
+    house.bound(of=template(template_id="F1", funding=Funding.PREPAID))
+    book(house, Posting("coupon_liability", 5), Posting("breakage", -5))
+    assert "liability_of_coupons" in {violation.rule for violation in house.audit()}
 
 
 def test_cash_is_paid_by_the_platform_for_us():

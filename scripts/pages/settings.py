@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pages.markdown import code, prose, say, table
 from unicom_coupon_sdk import config
+from unicom_coupon_sdk.domain.model import Value
 from unicom_coupon_sdk.platform import registry
 
 SECTIONS = {
@@ -32,8 +33,21 @@ def page() -> Iterator[str]:
         yield f"## [{name}] {{ #{name} }}\n"
         yield from _section(model)
     for name in registry.available():
+        model = registry.load(name).settings
         yield f"## [platforms.{name}] {{ #platforms-{name} }}\n"
-        yield from _section(registry.load(name).settings)
+        yield from _section(model)
+        for part, inner in _parts(model):
+            yield f"### [platforms.{name}.{part}] {{ #platforms-{name}-{part.partition('.')[0]} }}\n"
+            yield from _section(inner)
+
+
+def _parts(model: type[Any]) -> Iterator[tuple[str, type[Any]]]:
+    """The sections within a section: their names, with a star where each entry has one of its own, and models."""
+    for name, about in model.model_fields.items():
+        outer = get_origin(about.annotation)
+        for inner in get_args(about.annotation):
+            if isinstance(inner, type) and issubclass(inner, Value):
+                yield f"{name}.*" if outer is dict else name, inner
 
 
 def _section(model: type[Any]) -> Iterator[str]:
@@ -43,7 +57,9 @@ def _section(model: type[Any]) -> Iterator[str]:
         (
             code(name),
             code(annotations.get(name, about.annotation)),
-            say("required", "必填") if about.is_required() else code(repr(about.default)),
+            say("required", "必填")
+            if about.is_required()
+            else code(repr(about.get_default(call_default_factory=True))),
         )
         for name, about in model.model_fields.items()
     ]

@@ -11,8 +11,17 @@ import pytest
 from tests.unit.unionpay_pos.samples import VECTORS
 
 from unicom_coupon_adapters.unionpay_pos.acp import bill
-from unicom_coupon_adapters.unionpay_pos.acp.canonical import form_body, parse_answer, parse_notice, sign_string
+from unicom_coupon_adapters.unionpay_pos.acp.canonical import (
+    cleaned,
+    form_body,
+    parse_answer,
+    parse_notice,
+    sign_string,
+)
 from unicom_coupon_adapters.unionpay_pos.acp.encryption import FieldEncryption
+from unicom_coupon_adapters.unionpay_pos.acp.messages import Messages
+from unicom_coupon_adapters.unionpay_pos.acp.payment import Instruction, PaymentState, payment_of
+from unicom_coupon_adapters.unionpay_pos.acp.settings import AcpSettings
 from unicom_coupon_adapters.unionpay_pos.acp.signing import (
     UNIONPAY_TEST,
     CertificateSigner,
@@ -26,6 +35,7 @@ from unicom_coupon_adapters.unionpay_pos.acp.signing import (
 )
 from unicom_coupon_sdk.crypto.certificates import Certificate
 from unicom_coupon_sdk.crypto.rsa import RsaPrivateKey
+from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import ComplianceError, ConfigurationError, ForgedMessage, ValidationError
 
 NOW = datetime(2026, 5, 20, 4, tzinfo=UTC)
@@ -91,6 +101,38 @@ def test_an_answer_is_opened_after_its_chain_name_and_signature_held() -> None:
     opened = open_answer(ANSWER["body"].encode(), verifier=chain(), now=NOW)
     assert (opened["origRespCode"], opened["settleAmt"]) == ("00", "7800")
     assert '"type":"CP02"' in opened["couponInfo"]
+
+
+def test_an_opened_answer_is_a_payment_with_its_coupon() -> None:
+    opened = open_answer(ANSWER["body"].encode(), verifier=chain(), now=NOW)
+    payment = payment_of(opened, code=opened["origRespCode"], kind="")
+    assert (payment.state, payment.amount_fen, payment.settle_fen) == (PaymentState.DONE, 12_800, 7_800)
+    (coupon,) = payment.coupons
+    assert (coupon.kind, coupon.sponsor, coupon.offset_fen) == ("CP02", "00010000", 5_000)
+    assert payment.is_of(Instruction("20260318101530000031", "20260318101530", 12_800))
+    for other in (
+        ("20260318101530000032", "20260318101530", 12_800),
+        ("20260318101530000031", "20260318101531", 12_800),
+    ):
+        assert not payment.is_of(Instruction(*other))
+    assert not payment.is_of(Instruction("20260318101530000031", "20260318101530", 12_801))
+
+
+def test_our_request_has_the_fields_of_the_sheets() -> None:
+    settings = AcpSettings.parse(
+        {
+            "mer_id": PARAMS["merId"],
+            "signing_pfx": "file:x",
+            "signing_pfx_password": "env:X",
+            "root_certs": ["file:x"],
+            "middle_certs": ["file:x"],
+            "back_url": PARAMS["backUrl"],
+        }
+    )
+    sale = Instruction(PARAMS["orderId"], PARAMS["txnTime"], int(PARAMS["txnAmt"]))
+    call = Messages(settings).scan(sale, qr_no=Secret(PARAMS["qrNo"]), term_id=PARAMS["termId"])
+    added = {"version", "signMethod", "certId", "reqReserved"}  # by the signer, and a text that we would not send
+    assert cleaned(call.fields) == {name: value for name, value in cleaned(PARAMS).items() if name not in added}
 
 
 @pytest.mark.parametrize("old", ["txnAmt=12800", "origRespCode=00", "settleDate=0318", "TEST2026031800000001"])

@@ -18,6 +18,12 @@ def _emulator() -> type[Any]:
     return UnionPayPosEmulator
 
 
+def _acp_emulator() -> type[Any]:
+    from unicom_coupon_adapters.unionpay_pos.emulation.acp.emulator import UnionPayAcpEmulator
+
+    return UnionPayAcpEmulator
+
+
 def _host() -> type[Any]:
     from unicom_coupon_adapters.unionpay_pos.host import UnionPayPosHost
 
@@ -25,6 +31,11 @@ def _host() -> type[Any]:
 
 
 PLUGIN = AdapterPlugin(
-    profile=PROFILE, settings=UnionPayPosSettings, build=UnionPayPosAdapter, emulator=_emulator, host=_host
+    profile=PROFILE,
+    settings=UnionPayPosSettings,
+    build=UnionPayPosAdapter,
+    emulator=_emulator,
+    host=_host,
+    faces={"unionpay_acp": _acp_emulator},
 )
 """What the core finds by entry point."""

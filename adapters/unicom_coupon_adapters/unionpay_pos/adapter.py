@@ -8,6 +8,9 @@ asks there.
 With ``role = "host"`` a terminal has already asked, over its MAC. Then the ledger's own record is the redemption, and
 there is nobody to tell but the terminal, whose answer ``UnionPayPosHost`` sends.
 
+UnionPay's online gateway is no part of the verbs: ``acp`` has its payments, refunds, files and notices, where the
+settings have an ``acp`` section. Run their flows with ``client.run(...)``.
+
 A lost answer leaves a reversal that is owed. It goes out before the next transaction of that terminal, as terminals do;
 ``recover`` may find out first, by the outcome query, that the redemption stands, and then it stays.
 """
@@ -17,6 +20,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unicom_coupon_adapters.unionpay_pos.acp import notices
+from unicom_coupon_adapters.unionpay_pos.acp.credentials import AcpKeys
+from unicom_coupon_adapters.unionpay_pos.acp.doctor import diagnose as diagnose_acp
+from unicom_coupon_adapters.unionpay_pos.acp.merchant import AcpMerchant
 from unicom_coupon_adapters.unionpay_pos.answers import PLATFORM
 from unicom_coupon_adapters.unionpay_pos.bills import Statements
 from unicom_coupon_adapters.unionpay_pos.compliance import SHIM
@@ -32,17 +39,27 @@ from unicom_coupon_adapters.unionpay_pos.terminals import SecurityChip
 from unicom_coupon_adapters.unionpay_pos.transactions import Transactions, Wish
 from unicom_coupon_sdk.crypto.fields import FieldCipher
 from unicom_coupon_sdk.crypto.providers import Keys
-from unicom_coupon_sdk.domain.bill import BillAnswer
+from unicom_coupon_sdk.domain.bill import BillAnswer, BillKind
 from unicom_coupon_sdk.domain.code import CouponCode
+from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
 from unicom_coupon_sdk.domain.order import Order
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.domain.verification import Method, ScanProof, TerminalProof, Testimony
-from unicom_coupon_sdk.errors import ComplianceError, Effected, PlatformRefused, PlatformUnavailable, VerificationError
+from unicom_coupon_sdk.errors import (
+    ComplianceError,
+    ConfigurationError,
+    CouponError,
+    Effected,
+    PlatformRefused,
+    PlatformUnavailable,
+    VerificationError,
+)
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, Finding, IssueOrder, VerifyOrder
 from unicom_coupon_sdk.platform.bill import BillOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now
+from unicom_coupon_sdk.platform.wire import Headers
 
 
 class UnionPayPosAdapter(BaseAdapter):
@@ -61,9 +78,17 @@ class UnionPayPosAdapter(BaseAdapter):
             number: self._transactions(number, key, chip=chip)
             for number, key in load_master_keys(settings, keys).items()
         }
-        self._first = next(iter(self.terminals))
+        self._first = next(iter(self.terminals), None)
+        self._acp = None if settings.acp is None else AcpMerchant(settings.acp, AcpKeys.load(settings.acp, keys))
         token = settings.bill_token
         self._bill_token = None if token is None else Secret(keys.text(token, field="bill_token"))
+
+    @property
+    def acp(self) -> AcpMerchant:
+        """UnionPay's online gateway. Raises ``ConfigurationError`` ``unionpay_pos.acp_not_set`` without its section."""
+        if self._acp is None:
+            raise ConfigurationError("unionpay_pos.acp_not_set", field="acp", platform=PLATFORM)
+        return self._acp
 
     def _transactions(self, number: str, key: bytes, *, chip: SecurityChip | None) -> Transactions:
         master = MasterKey.load(key, field=f"terminals.{number}.tmk", cipher=self.settings.cipher)
@@ -76,7 +101,7 @@ class UnionPayPosAdapter(BaseAdapter):
 
         Raises ``ComplianceError`` (``unionpay_pos.terminal_unknown``): only registered terminals may send.
         """
-        found = self.terminals.get(self._first if number is None else number)
+        found = self.terminals.get(number or self._first or "")
         if found is None:
             raise ComplianceError("unionpay_pos.terminal_unknown", field="order.terminal_no", platform=PLATFORM)
         return found
@@ -178,13 +203,33 @@ class UnionPayPosAdapter(BaseAdapter):
         return (yield from transactions.verdict(operation_id))
 
     def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
-        """The acquirer's file of a clearing day, from 23:00 to 23:00, when it has been delivered."""
+        """What was cleared on a day from 23:00 to 23:00: coupons by the acquirer's file, trade by the gateway's."""
         source = self.profile.bill(order.kind)
-        return Statements(self.settings, source, token=self._bill_token).fetch(order)
+        if order.kind is BillKind.COUPON:
+            return Statements(self.settings, source, token=self._bill_token).fetch(order)
+        return self.acp.bills.fetch(order, source)
+
+    def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
+        """The news in a notice of the online gateway, verified. Raises ``ForgedMessage``; POS hosts send none."""
+        if self._acp is None:
+            raise self._refuse("notify")
+        fields = yield from self._acp.gateway.notice(body)
+        return notices.event_of(fields)
+
+    def acknowledge(self, error: CouponError | None = None, *, event: VerifiedEvent | None = None) -> Acknowledgement:
+        """200 for the online gateway's notice, or 500 to have it sent again."""
+        if self._acp is None:
+            raise self._refuse("notify")
+        return notices.acknowledge(error)
 
     def diagnose(self) -> Flow[tuple[Finding, ...]]:
         """The integration checklist, item by item. Uses up one trace number for the echo; changes nothing else."""
-        return diagnose(self.settings, terminals=self.terminals)
+        found: tuple[Finding, ...] = ()
+        if self.terminals:
+            found += yield from diagnose(self.settings, terminals=self.terminals)
+        if self._acp is not None:
+            found += yield from diagnose_acp(self._acp.gateway)
+        return found
 
 
 def _registered(order: Order, *, known: Mapping[str, Any]) -> str | None:

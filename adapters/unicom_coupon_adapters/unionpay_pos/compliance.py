@@ -1,9 +1,9 @@
 """UnionPay POS's compliance shim: for each field, whether it may be sent, kept and logged, and for how long.
 
 Card numbers, tracks, PINs, card verification numbers, expiry dates and chip data (fields 2, 14, 23, 26, 35, 36, 52,
-53, 55) have no row at all: a coupon needs none, so none can be sent, kept or logged, and the merchant stays outside the
-scope of card data (PCI DSS, UPDSS; sheet 13.1). What may be kept of a card that an acquirer tells us about is
-``account_truncated``, made by ``truncated``.
+53, 55; ``accNo``, ``cardTransData`` and ``pin`` of the online gateway) have no row at all: a coupon needs none, so none
+can be sent, kept or logged, and the merchant stays outside the scope of card data (PCI DSS, UPDSS; sheet 13.1). What
+may be kept of a card that an acquirer tells us about is ``account_truncated``, made by ``truncated``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _BINDING: Final = "sheet §13.3: 银发〔2021〕259号"
 _TRACE: Final = "sheet §13.3: 259号文, transactions are complete, true and traceable; kept as long as bills"
 _BEARER: Final = "sheet §13.1: the coupon code is a bearer value"
 _PERSONAL: Final = "sheet §13.1; PIPL art. 6, 19"
+_ACP: Final = "sheet §10.3"
 _PCI: Final = "sheet §13.1: PCI DSS, first 6 and last 4 digits at most"
 
 
@@ -47,6 +48,20 @@ _TABLE: Final = (
     *_rules("62.VA.02 62.VA.03 62.VA.04 62.VA.05 62.VA.07", send=True, keep_days=FIVE_YEARS, log=True, source=_TRACE),
     *_rules("62.VA.08 62.VA.09 62.VA.0A", send=True, keep_days=FIVE_YEARS, log=True, source=_TRACE),
     *_rules("64", send=True, keep_days=0, log=True, source="sheet §13.1: field 64 may be logged"),
+    # The online gateway (ACP), by its own names.
+    *_rules("version encoding signMethod certId encryptCertId", send=True, keep_days=0, log=True, source=_ACP),
+    *_rules(
+        "txnType txnSubType bizType channelType accessType", send=True, keep_days=FIVE_YEARS, log=True, source=_ACP
+    ),
+    *_rules("merId subMerId subMerName subMerAbbr termId", send=True, keep_days=FIVE_YEARS, log=True, source=_BINDING),
+    *_rules("termInfo", send=True, keep_days=0, log=False, source=_BINDING, note="exact name unconfirmed"),
+    *_rules("orderId txnTime txnAmt currencyCode", send=True, keep_days=FIVE_YEARS, log=True, source=_TRACE),
+    *_rules("origQryId origOrderId origTxnTime", send=True, keep_days=FIVE_YEARS, log=True, source=_TRACE),
+    *_rules("settleDate fileType certType backUrl frontUrl", send=True, keep_days=0, log=True, source=_ACP),
+    *_rules("reqReserved", send=True, keep_days=0, log=False, source=_ACP, note="the merchant's own text, echoed"),
+    *_rules("qrNo", send=True, keep_days=0, log=False, source="sheet §10.3", note="authority to pay, for a minute"),
+    *_rules("customerInfo", send=True, keep_days=0, log=False, source=_PERSONAL, note="personal parts encrypted"),
+    *_rules("order_id txn_time query_id", send=False, keep_days=FIVE_YEARS, log=True, source=_TRACE),
     # References that the ledger keeps by name.
     *_rules(
         "reference trace batch clearing_date local_date local_time authorization unicom_no terminal_no merchant_no",

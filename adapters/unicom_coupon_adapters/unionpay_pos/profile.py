@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from unicom_coupon_adapters.unionpay_pos.bill_layouts import statement_source
+from unicom_coupon_adapters.unionpay_pos.bill_layouts import GATEWAY_SOURCES, statement_source
 from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
 from unicom_coupon_sdk.domain.settlement import Cycle, DayCount, SettlementTerms
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.domain.verification import Method
 from unicom_coupon_sdk.errors import ValidationError
+from unicom_coupon_sdk.platform.bill import BillSource
 from unicom_coupon_sdk.platform.profile import Bilingual, Capability, PlatformProfile
 
 SAME_DAY_CONTRACT: Final = "unionpay-d0"
@@ -119,10 +120,28 @@ PROFILE = PlatformProfile(
 
 
 def profile_of(settings: UnionPayPosSettings) -> PlatformProfile:
-    """``PROFILE`` as it is for one merchant: with bills where the settings say where the acquirer delivers them."""
-    if settings.bill_inbox is None and settings.bill_url is None:
-        return replace(PROFILE, capabilities=PROFILE.capabilities - {Capability.FETCH_BILL}, bills=())
-    return replace(PROFILE, bills=(statement_source(settings.role),))
+    """The facts that hold for one merchant.
+
+    Coupon bills are offered where the settings say where the acquirer delivers them; the online gateway brings its own
+    bills, notices and hosts.
+    """
+    profile = replace(PROFILE, capabilities=PROFILE.capabilities - {Capability.FETCH_BILL}, bills=())
+    if settings.bill_inbox is not None or settings.bill_url is not None:
+        profile = _with_bills(profile, statement_source(settings.role))
+    if settings.acp is not None:
+        profile = _with_bills(profile, *GATEWAY_SOURCES)
+        profile = replace(
+            profile,
+            capabilities=profile.capabilities | {Capability.NOTIFY},
+            hosts=settings.acp.hosts,
+            signing=(*PROFILE.signing, "ACP 5.1.0 SHA256-RSA"),
+        )
+    return profile
+
+
+def _with_bills(profile: PlatformProfile, *sources: BillSource) -> PlatformProfile:
+    capabilities = profile.capabilities | {Capability.FETCH_BILL}
+    return replace(profile, capabilities=capabilities, bills=(*profile.bills, *sources))
 
 
 def clearing_date(at: datetime) -> date:

@@ -15,6 +15,9 @@
 The same section serves both ends: with ``role = "terminal"`` this program is the terminal (or the gateway in front of
 many) and sends; with ``role = "host"`` it is the acquirer's or the partner's host, whose register these terminals are,
 and redeems in its own ledger what they ask for.
+
+``[platforms.unionpay_pos.acp]`` adds UnionPay's online gateway: see ``acp.settings``. A merchant who has that alone
+needs no terminals.
 """
 
 from __future__ import annotations
@@ -26,27 +29,18 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
+from unicom_coupon_adapters.unionpay_pos.acp.settings import AcpSettings
 from unicom_coupon_adapters.unionpay_pos.keys import Cipher, MasterKey
 from unicom_coupon_adapters.unionpay_pos.mac import MacAlgorithm
 from unicom_coupon_adapters.unionpay_pos.messages import SignOn
+from unicom_coupon_adapters.unionpay_pos.references import KeyReference
 from unicom_coupon_adapters.unionpay_pos.terminals import SecurityChip, Terminal, TerminalRegister
 from unicom_coupon_sdk.crypto.providers import Keys
 from unicom_coupon_sdk.domain.model import Value
-from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
 
-_REFERENCE: Final = re.compile(r"[a-z][a-z0-9+.-]*:.")
-
-
-def _key_reference(value: object, about: ValidationInfo) -> object:
-    if isinstance(value, Secret) or (isinstance(value, str) and _REFERENCE.match(value)):
-        return value
-    raise ValidationError("key.reference", field=about.field_name or "tmk", schemes="file, env")
-
-
-KeyReference = Annotated[str | Secret, BeforeValidator(_key_reference)]
 TerminalNumber = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{8}$")]
 MerchantNumber = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{15}$")]
 
@@ -74,7 +68,7 @@ class UnionPayPosSettings(Value):
 
     ``verify_decline_mac``: a decline without a right MAC is not believed, because on a line without TLS anybody could
     have sent it; switch it off only for a host that sends no MAC with declines, inside TLS. ``sign_on`` and ``mac`` are
-    what the acquirer gave the terminals.
+    what the acquirer gave the terminals. ``terminals`` may be empty only where there is ``acp``.
 
     The acquirer's files ``UCP_<merchant>_<day>.csv`` are taken from the folder ``bill_inbox``, where something else
     (SFTP) puts them, or fetched from ``bill_url``, in which ``{merchant}`` and ``{day}`` (YYYYMMDD) are filled in, with
@@ -90,7 +84,7 @@ class UnionPayPosSettings(Value):
     tpdu: Annotated[str, StringConstraints(pattern=r"^60[0-9A-Fa-f]{8}$")] = "6000030000"
     software: Annotated[str, StringConstraints(pattern=r"^[0-9A-F]{6}$")] = "310100"
     merchant_no: MerchantNumber
-    terminals: Annotated[dict[TerminalNumber, TerminalSettings], Field(min_length=1)]
+    terminals: dict[TerminalNumber, TerminalSettings] = Field(default_factory=dict)
     sign_on: SignOn = SignOn.DOUBLE_WITH_TRACK_KEY
     mac: MacAlgorithm = MacAlgorithm.ECB
     response_timeout_s: Annotated[float, Field(gt=0, le=60)] = 60.0
@@ -102,11 +96,14 @@ class UnionPayPosSettings(Value):
     bill_inbox: Path | None = None
     bill_url: str | None = None
     bill_token: KeyReference | None = None
+    acp: AcpSettings | None = None
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
         if self.mac not in _BY_MAC[self.sign_on]:
             raise ValidationError("unionpay_pos.mac_sign_on", field="mac", platform="unionpay_pos")
+        if not self.terminals and (self.acp is None or self.role == "host"):
+            raise ValidationError("unionpay_pos.terminals_missing", field="terminals", platform="unionpay_pos")
         if self.bill_inbox is not None and self.bill_url is not None:
             raise ValidationError("unionpay_pos.bill_places", field="bill_url", platform="unionpay_pos")
         if self.bill_url is not None:
@@ -115,8 +112,9 @@ class UnionPayPosSettings(Value):
 
     @property
     def merchants(self) -> tuple[str, ...]:
-        """The merchants of the terminals, each once."""
-        return tuple(dict.fromkeys(told.merchant_no or self.merchant_no for told in self.terminals.values()))
+        """The merchants of the terminals, each once; our own where there are no terminals."""
+        told = dict.fromkeys(one.merchant_no or self.merchant_no for one in self.terminals.values())
+        return tuple(told) or (self.merchant_no,)
 
     @property
     def cipher(self) -> Cipher:

@@ -101,7 +101,8 @@ class UnionPayPosAdapter(BaseAdapter):
 
         Raises ``ComplianceError`` (``unionpay_pos.terminal_unknown``): only registered terminals may send.
         """
-        found = self.terminals.get(number or self._first or "")
+        number = self._first if number is None else number
+        found = None if number is None else self.terminals.get(number)
         if found is None:
             raise ComplianceError("unionpay_pos.terminal_unknown", field="order.terminal_no", platform=PLATFORM)
         return found

@@ -1,6 +1,6 @@
 """How the files of an acquirer and of the online gateway read (sheet 11.3, 11.4).
 
-Both are of a clearing day, from 23:00 to 23:00 in Beijing. No file names a year beside its times, so rows have none.
+Both are of a clearing day, from 23:00 to 23:00 in Beijing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from unicom_coupon_adapters.unionpay_pos.acp import bill
 from unicom_coupon_adapters.unionpay_pos.messages import COUPON_CONDITION
-from unicom_coupon_sdk.domain.bill import BillKind, RowKind, RowState
+from unicom_coupon_sdk.domain.bill import BillKind, RowKind
 from unicom_coupon_sdk.platform.bill import BillLayout, BillSource, Delimited, FixedWidth, RowRule, Unit
 
 REDEEMED: Final = frozenset({"22"})
@@ -18,12 +18,12 @@ GIVEN_BACK: Final = frozenset({"23", "25"})
 """Field 60.1: a redemption; a void, and a return."""
 
 REVERSED: Final = "REVERSED"
-_STATES: Final = {
-    "SUCCESS": RowState.DONE,
-    "VOIDED": RowState.DONE,  # the void is a row of its own
-    "RETURNED": RowState.DONE,  # and so is the return
-    REVERSED: RowState.UNDONE,
-}
+"""What was undone before it was settled: no row of ours stands for it, and the file's totals leave it out."""
+
+STANDING: Final = frozenset({"SUCCESS", "VOIDED", "RETURNED"})
+"""What a void or a return took back stands all the same: taking back is a row of its own."""
+
+_AT: Final = "%m%d%H%M%S"
 
 
 def statement_of(role: Literal["terminal", "host"]) -> BillLayout:
@@ -36,14 +36,15 @@ def statement_of(role: Literal["terminal", "host"]) -> BillLayout:
     def rule(kind: RowKind, types: frozenset[str], *, sign: int) -> RowRule:
         return RowRule(
             kind=kind,
-            when={"cond": frozenset({COUPON_CONDITION}), "type": types},
+            when={"cond": frozenset({COUPON_CONDITION}), "type": types, "status": STANDING},
             number="unicom_txn" if role == "host" else None,
             platform_no="rrn",
             amount="amount_fen",
             sign=sign,
             fee="fee_fen",
-            state="status",
-            states=_STATES,
+            net="net_fen",
+            at=("local_date", "local_time"),
+            at_format=_AT,
         )
 
     return BillLayout(
@@ -78,7 +79,10 @@ def _cleared(kind: RowKind, types: frozenset[str], *, sign: int) -> RowRule:
         amount="txnAmt",
         sign=sign,
         fee="merFee",
+        fee_sign=-1,
         net="settleAmt",
+        at=("txnTime",),
+        at_format=_AT,
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from unicom_coupon_adapters.unionpay_pos.answers import PLATFORM
-from unicom_coupon_adapters.unionpay_pos.bill_layouts import GIVEN_BACK, REDEEMED, REVERSED
+from unicom_coupon_adapters.unionpay_pos.bill_layouts import GIVEN_BACK, REDEEMED, REVERSED, STANDING
 from unicom_coupon_adapters.unionpay_pos.messages import COUPON_CONDITION
 from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings
 from unicom_coupon_sdk.domain.bill import BillAnswer, BillFile, BillKind, BillNotReady, NoBill, RowKind, Total
@@ -154,31 +154,29 @@ class Statements:
 
 @dataclass(slots=True)
 class _Counted:
-    """What stands between the file's totals, which are of all its rows that were not reversed, and totals by kind."""
+    """What stands between the file's totals, which are of all its rows, and totals by kind."""
 
     given_back: int = 0
     others: int = 0
-    reversed_fen: Counter[RowKind] = field(default_factory=Counter)
     others_fen: Counter[RowKind] = field(default_factory=Counter)
 
     def add(self, row: Mapping[str, str]) -> None:
-        """Count one row."""
-        kind, amount_fen = _KINDS.get(row["type"], RowKind.OTHER), int(row["amount_fen"])
-        is_ours = row["cond"] == COUPON_CONDITION and kind is not RowKind.OTHER
+        """Count one row. What was reversed is in the file's number of rows, and not in its sums."""
+        kind = _KINDS.get(row["type"], RowKind.OTHER)
+        is_ours = row["cond"] == COUPON_CONDITION and kind is not RowKind.OTHER and row["status"] in STANDING
         if is_ours:
             self.given_back += kind is RowKind.REVERSAL
         else:
             self.others += 1
-        if (row["status"] == REVERSED) is is_ours:
-            (self.reversed_fen if is_ours else self.others_fen)[kind] += amount_fen
+            self.others_fen[kind] += 0 if row["status"] == REVERSED else int(row["amount_fen"])
 
     def declared(self, *, rows: int, debit: int, credit: int) -> dict[RowKind, Total]:
         """The file's totals, by kind: what is left when the rows of other kinds are taken off."""
-        debit += self.reversed_fen[RowKind.REDEMPTION] - self.others_fen[RowKind.REDEMPTION]
-        credit += self.reversed_fen[RowKind.REVERSAL] - self.others_fen[RowKind.REVERSAL]
         return {
-            RowKind.REDEMPTION: Total(rows - self.given_back - self.others, debit),
-            RowKind.REVERSAL: Total(self.given_back, -credit),
+            RowKind.REDEMPTION: Total(
+                rows - self.given_back - self.others, debit - self.others_fen[RowKind.REDEMPTION]
+            ),
+            RowKind.REVERSAL: Total(self.given_back, self.others_fen[RowKind.REVERSAL] - credit),
         }
 
 

@@ -122,26 +122,23 @@ PROFILE = PlatformProfile(
 def profile_of(settings: UnionPayPosSettings) -> PlatformProfile:
     """The facts that hold for one merchant.
 
-    Coupon bills are offered where the settings say where the acquirer delivers them; the online gateway brings its own
-    bills, notices and hosts.
+    The acquirer's bills are offered where the settings say where they are delivered. The online gateway brings bills,
+    notices and UnionPay's hosts. A merchant who has that alone has no terminal to redeem at.
     """
-    profile = replace(PROFILE, capabilities=PROFILE.capabilities - {Capability.FETCH_BILL}, bills=())
-    if settings.bill_inbox is not None or settings.bill_url is not None:
-        profile = _with_bills(profile, statement_source(settings.role))
-    if settings.acp is not None:
-        profile = _with_bills(profile, *GATEWAY_SOURCES)
-        profile = replace(
-            profile,
-            capabilities=profile.capabilities | {Capability.NOTIFY},
-            hosts=settings.acp.hosts,
-            signing=(*PROFILE.signing, "ACP 5.1.0 SHA256-RSA"),
-        )
-    return profile
-
-
-def _with_bills(profile: PlatformProfile, *sources: BillSource) -> PlatformProfile:
-    capabilities = profile.capabilities | {Capability.FETCH_BILL}
-    return replace(profile, capabilities=capabilities, bills=(*profile.bills, *sources))
+    is_delivered = settings.bill_inbox is not None or settings.bill_url is not None
+    bills: tuple[BillSource, ...] = (statement_source(settings.role),) if is_delivered and settings.terminals else ()
+    bills += GATEWAY_SOURCES if settings.acp is not None else ()
+    capabilities = PROFILE.capabilities - {Capability.FETCH_BILL} if settings.terminals else frozenset()
+    capabilities |= {Capability.FETCH_BILL} if bills else set()
+    if settings.acp is None:
+        return replace(PROFILE, capabilities=capabilities, bills=bills)
+    return replace(
+        PROFILE,
+        capabilities=capabilities | {Capability.NOTIFY},
+        bills=bills,
+        hosts=settings.acp.hosts,
+        signing=(*PROFILE.signing, "ACP 5.1.0 SHA256-RSA"),
+    )
 
 
 def clearing_date(at: datetime) -> date:

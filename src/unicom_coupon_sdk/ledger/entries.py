@@ -25,7 +25,10 @@ _DONE = (_O.DONE, _O.REVERSING, _O.REVERSED)
 
 
 class RedemptionEntry(NamedTuple):
-    """A redemption or a pay-out. ``template`` is the template's content; ``fee_fen`` is the platform's, as booked."""
+    """A redemption or a pay-out. ``template`` is the template's content; ``fee_fen`` is the platform's, as booked.
+
+    ``reversed_at`` is when it was taken back, if it was.
+    """
 
     operation_id: str
     state: str
@@ -36,6 +39,7 @@ class RedemptionEntry(NamedTuple):
     settles_on: str | None
     fee_fen: int
     at: int
+    reversed_at: int | None
 
 
 class ReversalEntry(NamedTuple):
@@ -86,12 +90,24 @@ _fee = (
     .where(_P.entry_id == _R.redemption_id, or_(_P.account == journal.PLATFORM_FEE, _P.account == journal.ADVANCE_FEE))
     .scalar_subquery()
 )
+_back, _back_end = schema.reversal.alias(), schema.conclusion.alias()
+_reversed_at = (
+    select(func.max(func.coalesce(_back_end.c.done_at, _back_end.c.concluded_at)))
+    .join_from(
+        _back,
+        _back_end,
+        and_(_back_end.c.operation_id == _back.c.reversal_id, _back_end.c.number == _back.c.conclusions),
+    )
+    .where(_back.c.redemption_id == _R.redemption_id, _back.c.state == _O.DONE.value)
+    .scalar_subquery()
+)
 _when = func.coalesce(_N.done_at, _N.concluded_at, _R.held_at)
 _REDEMPTIONS = Query(
     _paged(
         select(
             _R.redemption_id.label("operation_id"), _R.state, _R.value_fen, _R.order_json,
             _T.content.label("template"), _N.platform_no, _N.settles_on, _fee.label("fee_fen"), _when.label("at"),
+            _reversed_at.label("reversed_at"),
         )
         .join_from(schema.redemption, schema.template, _T.template_id == _R.template_id)
         .outerjoin(schema.conclusion, operations.conclusion_join(schema.redemption, key="redemption_id"))

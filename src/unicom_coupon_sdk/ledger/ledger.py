@@ -49,10 +49,12 @@ from unicom_coupon_sdk.ledger import (
     challenges,
     counters,
     coupons,
+    entries,
     inbox,
     journal,
     operations,
     outbox,
+    reconciliations,
     redemptions,
     reports,
     reversals,
@@ -70,6 +72,7 @@ from unicom_coupon_sdk.ledger.answers import (
     HoldReversal,
     HoldShare,
     IssueWish,
+    OperationKind,
     Pending,
     SequencedEvent,
     Violation,
@@ -390,6 +393,71 @@ class Ledger:
     def bill(self, platform: str, kind: BillKind, day: date) -> Work[BillFile | NoBill | None]:
         """The version that counts of a day's bill, paths relative; ``None`` when none was fetched."""
         return lambda connection: bills.newest(connection, platform, kind, day)
+
+    # reconciliation
+
+    def entries_of_day(
+        self,
+        kind: OperationKind,
+        *,
+        merchant_id: str,
+        platform: str,
+        begins: datetime,
+        ends: datetime,
+        after: entries.LedgerEntry | None,
+        limit: int,
+    ) -> Work[list[entries.LedgerEntry]]:
+        """What should stand in a platform's bills of a day, from ``begins`` to before ``ends``, in pages."""
+        return lambda connection: entries.of_day(
+            connection,
+            kind,
+            merchant_id=merchant_id,
+            platform=platform,
+            begins=begins,
+            ends=ends,
+            after=after,
+            limit=limit,
+        )
+
+    def begin_reconciliation(self, merchant_id: str, platform: str, day: date, *, now: datetime) -> Work[None]:
+        """Take back what an earlier run of this day found."""
+        return lambda connection: reconciliations.begin(
+            connection, merchant_id=merchant_id, platform=platform, day=day, now=now
+        )
+
+    def keep_findings(
+        self, findings: Iterable[reconciliations.Finding], *, merchant_id: str, platform: str, day: date, now: datetime
+    ) -> Work[int]:
+        """How many discrepancies were kept; those that are known keep their first date."""
+        return lambda connection: reconciliations.keep(
+            connection, findings, merchant_id=merchant_id, platform=platform, day=day, now=now
+        )
+
+    def save_reconciliation(
+        self, *, merchant_id: str, platform: str, day: date, inputs: str, content: str, now: datetime
+    ) -> Work[None]:
+        """Keep a reconciliation that ended; the newest of a day counts."""
+        return lambda connection: reconciliations.save(
+            connection, merchant_id=merchant_id, platform=platform, day=day, inputs=inputs, content=content, now=now
+        )
+
+    def reconciliation_before(self, merchant_id: str, platform: str, day: date) -> Work[reconciliations.Run | None]:
+        """The run of the last day before ``day`` that was reconciled."""
+        return lambda connection: reconciliations.before(
+            connection, merchant_id=merchant_id, platform=platform, day=day
+        )
+
+    def reconciled(self, merchant_id: str, *, first: date, last: date) -> Work[tuple[reconciliations.Run, ...]]:
+        """The newest runs of some days, by day and platform."""
+        return lambda connection: reconciliations.between(connection, merchant_id=merchant_id, first=first, last=last)
+
+    def open_discrepancies(
+        self, merchant_id: str, *, last: date, after: str = "", limit: int = 1000
+    ) -> Work[tuple[reconciliations.KnownFinding, ...]]:
+        """Discrepancies of days up to ``last`` that are not over, by id; continues behind ``after``."""
+        return lambda connection: reconciliations.still_open(
+            connection, merchant_id=merchant_id, last=last, after=after, limit=limit
+        )
 
     # settlements
 

@@ -385,13 +385,15 @@ discrepancy = Table(
     Column("difference", _NAME, nullable=False),
     Column("content", Text, nullable=False),
     Column("found_at", BigInteger, nullable=False),
+    Column("seen_on", String(10), nullable=False),
     Column("met_on", String(10)),
     Column("gone_at", BigInteger),
     PrimaryKeyConstraint("merchant_id", "discrepancy_id"),
     _partial("ix_discrepancy_open", "platform", "day", where="met_on IS NULL AND gone_at IS NULL"),
     sqlite_with_rowid=False,
 )
-"""What did not agree. ``met_on``: the day on whose bill the missing side came; ``gone_at``: a later look found none."""
+"""What did not agree. ``seen_on``: the last day whose reconciliation found it; ``met_on``: the day in whose bill the
+missing side came; ``gone_at``: when the same day was reconciled again without it."""
 
 counter = Table(
     "counter",

@@ -49,9 +49,11 @@ class RowRule:
     """How one kind of row reads. The first rule of a layout whose ``when`` holds applies.
 
     ``when`` maps columns to the values that they may have; all must hold. The other members name columns. ``sign`` is
-    put before amounts that the platform writes without one. ``states`` maps the values of ``state`` to ours; without
-    ``state`` the row is DONE. ``at`` and ``settles_on`` are read by the ``strptime`` formats beside them, in Beijing
-    time; ``at`` may name several columns, joined without a gap.
+    put before amounts that the platform writes without one: a written sign (``+ -``, ``C D``) stands. A fee is positive
+    where the merchant pays it; ``fee_sign`` is -1 where the platform writes that as a negative amount (``D``, ``-``).
+    ``states`` maps the values of ``state`` to ours; without ``state`` the row is DONE. ``at`` and ``settles_on`` are
+    read by the ``strptime`` formats beside them (``%Y %m %d %H %M %S``, ASCII between them), in Beijing time. ``at``
+    may name several columns, joined without a gap, and have no year: it is the one nearest to the bill's day.
     """
 
     kind: RowKind
@@ -62,6 +64,7 @@ class RowRule:
     original_no: str | None = None
     sign: int = 1
     fee: str | None = None
+    fee_sign: int = 1
     net: str | None = None
     state: str | None = None
     states: Mapping[str, RowState] = field(default_factory=dict)

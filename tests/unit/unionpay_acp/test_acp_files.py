@@ -90,6 +90,7 @@ def test_a_file_is_ready_at_ten(counter, hour):
     with pytest.raises(PlatformUnavailable) as early:
         fetch(counter)
     assert (early.value.code, early.value.platform_code) == ("unionpay_pos.acp_no_file", "98")
+    assert counter.sent().count("/") == 1
     morning_after(counter)
     assert len(fetch(counter).rows) == 1
 

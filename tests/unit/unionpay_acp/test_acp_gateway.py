@@ -1,6 +1,7 @@
 """What an exchange with the gateway may mean: every fault, for a payment and for a question, and every code."""
 
 import base64
+import logging
 
 import pytest
 from tests.driving import Driver
@@ -15,6 +16,7 @@ from unicom_coupon_adapters.unionpay_pos.acp.signing import KeyedDigest, SharedK
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import (
     ConfigurationError,
+    CouponError,
     Effected,
     PlatformRefused,
     PlatformUnavailable,
@@ -280,3 +282,24 @@ def test_recorded_requests_hold_what_was_signed(counter):
     body = base64.b64decode(exchange["body_b64"]).decode()
     assert "signMethod=01" in body
     assert "signature=" in body
+
+
+def test_nothing_secret_is_ever_said(counter, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    code, shown = counter.coupon(), counter.phone()
+    said = [repr(counter.acp.gateway.keys), repr(counter.acp.settings)]
+    for fault in (*LOST, None):
+        if fault is not None:
+            counter.fault(fault, match="01/06")
+        try:
+            payment = counter.run(counter.payments.scan(counter.instruction(), qr_no=shown))
+        except CouponError as error:
+            said += [repr(error), str(error.diagnostics("zh")), str(error.diagnostics("en"))]
+        else:
+            said.append(repr(payment))
+    call = counter.acp.gateway.messages.scan(counter.instruction(), qr_no=shown)
+    said += [repr(call), repr(counter.run(counter.payments.browser_form(SALE, front_url="https://shop.example/")))]
+    heard = "".join([*said, caplog.text, *capfd.readouterr()])
+    assert "unionpay_pos.acp_signature" in heard
+    for canary in (code, shown.reveal(), "000000'", "-----BEGIN"):
+        assert canary not in heard

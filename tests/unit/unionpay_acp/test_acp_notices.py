@@ -58,8 +58,11 @@ def test_payment_undo_and_refund_are_told(counter, shop):
     sale, payment = counter.paid(12_800)
     counter.run(counter.payments.undo(counter.instruction(12_800), original=payment))
     _, other = counter.paid(1_000)
-    counter.run(counter.payments.refund(counter.instruction(400), original=other))
+    back = counter.instruction(400)
+    counter.run(counter.payments.refund(back, original=other))
+    assert counter.run(counter.payments.query(back)).state is PaymentState.OPEN
     shop.deliver()
+    assert counter.run(counter.payments.query(back)).state is PaymentState.DONE  # as the notice told
     kinds = [notice.event.kind for notice in shop.notices]
     assert kinds == [NewsKind.PAID, NewsKind.REVERSED, NewsKind.PAID, NewsKind.REFUNDED]
     first = shop.notices[0].event

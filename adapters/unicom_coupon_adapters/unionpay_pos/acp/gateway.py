@@ -23,15 +23,27 @@ from unicom_coupon_adapters.unionpay_pos.acp.signing import open_answer, open_no
 from unicom_coupon_adapters.unionpay_pos.compliance import SHIM
 from unicom_coupon_sdk.crypto.certificates import Certificate
 from unicom_coupon_sdk.domain.times import BEIJING
-from unicom_coupon_sdk.errors import ConfigurationError, ForgedMessage, PlatformUnknown, ValidationError
+from unicom_coupon_sdk.errors import ConfigurationError, ForgedMessage, PlatformError, PlatformUnknown, ValidationError
 from unicom_coupon_sdk.platform.effects import Flow, HttpCall, NewId, Now
-from unicom_coupon_sdk.platform.retry import GENTLE, repeating
+from unicom_coupon_sdk.platform.retry import GENTLE, RetryPolicy, repeating
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest, TransportRules
 
 _FORM: Final = (("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8"),)
 _ECHOED: Final = ("merId", "orderId", "txnTime", "txnType", "txnSubType", "txnAmt", "settleDate")
 _NAMED: Final = frozenset({"merId", "orderId", "txnTime"})
 _ENCRYPTION_LEAD: Final = timedelta(days=1)
+_SETTLED: Final = frozenset({"unionpay_pos.acp_no_file", "unionpay_pos.acp_closed"})
+
+
+class _Policy(RetryPolicy):
+    __slots__ = ()
+
+    def allows(self, error: PlatformError) -> bool:
+        return error.code not in _SETTLED and RetryPolicy.allows(self, error)
+
+
+PATIENT: Final = _Policy(stop=GENTLE.stop, wait=GENTLE.wait, repeat_unknown=True)
+"""Three attempts at a read, but where the gateway said that there is nothing now, and seconds will not change it."""
 
 
 class AcpGateway:
@@ -66,8 +78,8 @@ class AcpGateway:
         return fields
 
     def ask(self, call: Call) -> Flow[Mapping[str, str]]:
-        """As ``send`` for a read, up to three times."""
-        return (yield from repeating(lambda _: self.send(call), GENTLE))
+        """As ``send`` for a read, repeated by ``PATIENT``."""
+        return (yield from repeating(lambda _: self.send(call), PATIENT))
 
     def signed(self, call: Call, *, now: datetime) -> dict[str, str]:
         """The fields of ``call`` with its signature. Raises ``ComplianceError`` for a field that may not be sent."""

@@ -10,8 +10,8 @@
     middle_certs = ["file:/etc/shop/acp_middle.cer"]
     back_url = "https://shop.example/notify/unionpay"
 
-Version 5.1.0 with ``signMethod`` 01. Whoever signs with a shared key (11, 12) or by version 5.0.0 builds ``AcpKeys``
-with the ``SharedKey`` or the ``PinnedVerifier`` of ``acp.signing``.
+Version 5.1.0 with ``signMethod`` 01. Whoever signs with a shared key (11, 12) or by version 5.0.0 makes an
+``AcpMerchant`` with ``AcpKeys`` of their own, out of the ``SharedKey`` or ``PinnedVerifier`` of ``acp.signing``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The acquirer's file of one clearing day, in our own layout ``UCP`` (sheet 11.4). Coupon codes are masked in it.
 
-It is offered over HTTP from 10:00 of the next day on. Its totals leave out what was reversed, as the host's totals of a
-batch do, and it has no fees: what an acquirer takes for a coupon is contract, and this one takes nothing.
+It is offered over HTTP from 10:00 of the next day on. Its sums leave out what was reversed, as the host's totals of a
+batch do, and it has no fees: what an acquirer takes for a coupon is contract, and this one takes nothing. A wrong state
+is no defect that it can have: a row that was reversed by mistake is one that is missing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from unicom_coupon_adapters.unionpay_pos.profile import clearing_date
 from unicom_coupon_sdk.domain.bill import BillKind, RowKind, RowState
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.platform.wire import HttpAnswer
-from unicom_coupon_sdk.sandbox.bills import ANY_LINE, BillDefect, BillLine, MadeBill
+from unicom_coupon_sdk.sandbox.bills import ANY_LINE, BillLine, MadeBill
 
 COLUMNS: Final = (
     *("clearing_date", "merchant", "terminal", "local_date", "local_time", "batch", "trace", "rrn", "mti", "proc"),
@@ -82,8 +83,7 @@ def _lines(world: World, day: date) -> Iterator[BillLine]:
                 at=at,
                 amount_fen=one["amount"],
                 state=RowState.UNDONE if is_undone else RowState.DONE,
-                wrong_state=RowState.UNDONE,
-                defects=frozenset() if is_undone else ANY_LINE | {BillDefect.STATE_DIFFERS},
+                defects=frozenset() if is_undone else ANY_LINE,
                 cells={
                     **{name: one.get(name, "") for name in _KEPT},
                     "code": shown_of(one)["code"],

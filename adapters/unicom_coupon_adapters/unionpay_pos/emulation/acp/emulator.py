@@ -133,8 +133,7 @@ class UnionPayAcpEmulator:
 
     def render_callback(self, callback: Callback) -> tuple[str, Headers, bytes]:
         """The next attempt at a notice, signed now."""
-        found = transactions.find(self._world, callback.payload["order_id"])
-        assert found is not None, "transactions are never forgotten"
+        found = transactions.ended(self._world, callback.payload["order_id"])
         kind = {"txnType": found["kind"], "txnSubType": found["sub_kind"], "accessType": "0"}
         return wire.notice(self._world, {**_base(kind), **transactions.told(found), **transactions.outcome("00")})
 

@@ -125,6 +125,16 @@ def tell(world: World, transaction: Mapping[str, Any], *, delay_s: float = 0.0) 
     world.frame.send_callback(Callback(transaction["query_id"], event, url, payload, plan))
 
 
+def ended(world: World, order_id: str) -> Document:
+    """The transaction that a notice is about. A notice tells what is done, so one that is delivered early ends it."""
+    found = find(world, order_id)
+    assert found is not None, "transactions are never forgotten"
+    if found["state"] == OPEN:
+        found = {**found, "state": DONE, "code": "00"}
+        put(world, found)
+    return found
+
+
 def told(transaction: Mapping[str, Any]) -> dict[str, str]:
     """What answers and notices say of a transaction. ``settleAmt`` is less only by what the merchant itself pays."""
     coupon = transaction["coupon"]

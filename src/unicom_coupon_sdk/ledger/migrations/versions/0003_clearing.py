@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("difference", sa.String(length=64), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("found_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_on", sa.String(length=10), nullable=False),
         sa.Column("met_on", sa.String(length=10), nullable=True),
         sa.Column("gone_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("merchant_id", "discrepancy_id", name=op.f("pk_discrepancy")),

@@ -92,8 +92,9 @@ class Bills:
 
     def _read(self, archive: Path, *, day: date, stage: str) -> BillFile | NoBill:
         found = bill_files.unzip(archive, archive.parent, platform=PLATFORM)
+        names = [f"{name}_{stage}.csv" for name in ("DETAIL", "SUMMARY")]
         detail, summary = (
-            bill_files.member(found, f"{name}_{stage}.csv", platform=PLATFORM) for name in ("DETAIL", "SUMMARY")
+            bill_files.member(found, name, platform=PLATFORM).rename(archive.with_name(name)) for name in names
         )
         totals, digest = self._summary(summary, day=day)
         if not hmac.compare_digest(bill_files.digest(detail, algorithm="sm3").encode(), digest.lower().encode()):
@@ -101,8 +102,8 @@ class Bills:
         rows = archive.with_suffix(".rows")
         split = bill_files.split(detail, rows, platform=PLATFORM, is_header=lambda _: True, is_tail=None)
         columns = bill_files.columns_of(split.header, self._source.layout, platform=PLATFORM)
-        for path in found.values():
-            path.unlink()
+        for path in (detail, summary, *found.values()):
+            path.unlink(missing_ok=True)
         if not split.rows_size and not any(total.rows for total in totals.values()):
             archive.unlink()
             rows.unlink()

@@ -189,7 +189,7 @@ def _counted(rows: Path, columns: tuple[str, ...], *, merchant: str, day: date) 
     wanted = {"clearing_date": f"{day:%Y%m%d}", "merchant": merchant}
     for number, line in enumerate(_lines(rows), start=1):
         cells = line.split(b",")
-        if len(cells) < len(columns):
+        if len(cells) < len(columns) or not line.endswith(b"\n"):
             _refuse(rows, reason="columns", line=number)
         row = {name: cells[place].decode("latin-1").strip(_AROUND) for name, place in places.items()}
         for name, value in wanted.items():

@@ -150,7 +150,7 @@ def test_totals_that_are_wrong_are_declared_as_they_are(tmp_path):
         (archive()[:-30], "packed", "bill.zip"),
         (archive(stage="RAW"), "member_missing", "DETAIL_CLEARED.csv"),
         (zipped({"DETAIL_CLEARED.csv": WHOLE}), "member_missing", "SUMMARY_CLEARED.csv"),
-        (archive(WHOLE[:-2]), "cut_short", "bill.0"),
+        (archive(WHOLE[:-2]), "cut_short", "DETAIL_CLEARED.csv"),
         (archive(WHOLE.replace(b",orderId,", b",orderNo,")), "column_missing", "orderId"),
         (archive(WHOLE.replace(b",txnAmt,", b",")), "column_missing", "txnAmt"),
         (archive(WHOLE.decode().replace("kind", "类型").encode("gbk")), "no_header", "bcg_detail"),

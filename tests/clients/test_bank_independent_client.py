@@ -11,6 +11,7 @@ import json
 import secrets
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,12 @@ class BankClient:
         envelope = sequence(integer(x), integer(y), b"\x04\x20" + c3, b"\x04\x10" + c2)
         return base64.b64encode(out).decode(), base64.b64encode(envelope).decode()
 
-    def call(self, path: str, biz: dict[str, str], *, sms: str | None = None) -> dict[str, Any]:
+    def call(self, path: str, biz: dict[str, str], **sealed: dict[str, str]) -> dict[str, Any]:
         biz = {"merId": self.section["mer_id"], "userId": self.section["user_id"], **biz}
         biz.setdefault("reqNo", secrets.token_hex(12))
         params = {"version": "0.0.1", "encoding": "UTF-8", "signMethod": "02"}
-        if sms is not None:
-            biz["encryptSms"], params["encryptKey"] = self.seal({"smsCode": sms})
+        for name, value in sealed.items():  # one at most: each has a key of its own here
+            biz[name], params["encryptKey"] = self.seal(value)
         params["biz_content"] = json.dumps(biz, ensure_ascii=False)
         params["sign"] = self.sign(params)
         stamp = str(int(time.time()))
@@ -138,7 +139,7 @@ def code_sent(sandbox):
 
 def redeem(client, code, token, sms, *, order="ORDER1", amount="5000", number="REQ1"):
     biz = {"reqNo": number, "orderId": order, "couponCode": code, "txnAmt": amount, "smsToken": token}
-    return client.call("coupon/redeem", biz, sms=sms)
+    return client.call("coupon/redeem", biz, encryptSms={"smsCode": sms})
 
 
 def test_a_coupon_is_checked_redeemed_once_queried_and_reversed(client, sandbox):
@@ -191,6 +192,38 @@ def test_bank_codes_of_unknown_and_foreign_coupons(client, sandbox):
     assert apply(client, coupon(sandbox, bank="other"))["errCode"] == "COUPON_BANK_MISMATCH"
     assert apply(client, coupon(sandbox), amount="5001")["errCode"] == "AMOUNT_OVER_BALANCE"
     assert apply(client, coupon(sandbox), amount="050")["errCode"] == "TXNAMT_NOT_LAWFUL"
+
+
+@pytest.mark.parametrize("_", range(5))
+def test_of_ten_redemptions_of_5500_yuan_at_once_nine_succeed(client, sandbox, _):
+    wishes = []
+    for number in range(10):
+        code = coupon(sandbox, face_fen=550_000)
+        token = apply(client, code, amount="550000")["smsToken"]
+        wishes.append((code, token, code_sent(sandbox), f"ORDER{number}"))
+
+    def wanted(wish):
+        code, token, sms, order = wish
+        till = BankClient(client.section)  # gmalg's objects are one thread's
+        return redeem(till, code, token, sms, order=order, amount="550000", number=order)["errCode"]
+
+    with ThreadPoolExecutor(10) as tills:
+        told = list(tills.map(wanted, wishes))
+    assert sorted(told, key=str) == ["DAY_LIMIT_EXCEEDED"] + [None] * 9
+
+
+def test_a_payment_code_is_paid_and_one_that_waits_is_not_cancelled_at_once(client, sandbox):
+    def pay(order, **wish):
+        shown = sandbox.control.deliver("bank", action="payment_code", **wish)["payment_code"]
+        biz = {"orderId": order, "termId": "SUC00001", "authCode": shown, "notifyUrl": "https://shop.invalid/n"}
+        device = {"device_type": "11", "device_id": "SUC00001", "device_ip": "192.0.2.10"}
+        return client.call("mchorders/pay", {**biz, "txnAmt": "300"}, encryptTerminalInfo=device)
+
+    assert pay("PAY1")["tradeState"] == "S"
+    assert pay("PAY1")["errCode"] == "ORDERID_DUPLICATION"
+    assert pay("PAY2", needs_password=True)["tradeState"] == "P"
+    assert client.call("mchorders/cancel", {"origOrderId": "PAY2"})["errCode"] == "NOT_ALLOWED"
+    assert client.call("mchorders/close", {"origOrderId": "PAY2"})["closeState"] == "C"
 
 
 def test_orders_are_made_paid_and_refunded(client, sandbox):

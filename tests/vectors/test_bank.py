@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from unicom_coupon_adapters.bank import messages
 from unicom_coupon_adapters.bank.envelopes.base import is_signed, seal_field, signed_text
 from unicom_coupon_adapters.bank.envelopes.cmb import CmbEnvelope
 from unicom_coupon_adapters.bank.envelopes.experimental import boc_text, ccb_mac, ccb_text
@@ -195,6 +196,21 @@ def test_the_sensitive_request_opens_with_the_banks_key():
     assert json.loads(Sm4(key).decrypt_cbc_padded(b64decode(field), iv=bytes(16)))
     with pytest.raises(ForgedMessage):
         bank.decrypt(b64decode(params["encryptKey"])[:-1])
+
+
+def test_a_payment_of_ours_is_the_vectors_to_the_field():
+    vector = ALL["req-sensitive"]
+    key = bytes.fromhex(vector["sensitive"]["sm4_key_hex"])
+    terminal = {name: Secret(value) for name, value in json.loads(vector["sensitive"]["plaintext"]).items()}
+    plain = {name: value for name, value in vector["biz"].items() if name != "encryptTerminalInfo"}
+    call = messages.PAY.call(plain, sealed={"encryptTerminalInfo": terminal})
+    params = json.loads(envelope().build(call, now=NOW, entropy=key).content)
+    assert json.loads(params["biz_content"]) == vector["biz"]
+    bank = Sm2PrivateKey.from_hex(FILE["keys"]["bank"]["d"], public_key=public("bank"))
+    assert bank.decrypt(b64decode(params["encryptKey"])) == key
+    assert is_signed(signed_text(params), params["sign"], keys=(public("merchant"),))
+    without_key = {name: value for name, value in params.items() if name != "encryptKey"}
+    assert not is_signed(signed_text(without_key), params["sign"], keys=(public("merchant"),))
 
 
 def test_the_published_envelope_has_the_shape_that_we_read():

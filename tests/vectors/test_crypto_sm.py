@@ -47,7 +47,7 @@ def all_flips(data: bytes) -> list[bytes]:
     return [flipped(data, at, 1 << (at % 8)) for at in range(len(data))]
 
 
-@pytest.fixture(params=[Backend.OPENSSL, Backend.GMSSL], scope="module")
+@pytest.fixture(params=[Backend.OPENSSL, pytest.param(Backend.GMSSL, marks=pytest.mark.clients)], scope="module")
 def arithmetic(request: pytest.FixtureRequest) -> Engine:
     try:
         return engine(request.param)

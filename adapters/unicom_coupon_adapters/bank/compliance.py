@@ -46,6 +46,8 @@ _TABLE: tuple[FieldRule, ...] = (
     *_rules("smsToken sms_token", DataClass.C3, send=True, keep_days=0, log=False, note="sealed with its challenge"),
     *_rules("mobile", DataClass.C2, send=True, keep_days=0, log=False, note="inside encryptMobile only"),
     *_rules("couponCode couponCodes", DataClass.C2, send=True, keep_days=0, log=False, note="sealed in the ledger"),
+    *_rules("device_type device_id device_ip", DataClass.C2,
+            send=True, keep_days=0, log=False, note="inside encryptTerminalInfo only"),
     *_rules("authCode openId buyerLogonId", DataClass.C2, send=True, keep_days=0, log=False),
     *_rules("name idNo idType cardNo", DataClass.C2, send=False, keep_days=0, log=False, note="PIPL: never asked for"),
     *_rules("mobileMask", DataClass.C2, send=False, keep_days=0, log=True),

@@ -13,6 +13,7 @@ from unicom_coupon_adapters.bank.gateway import Gateway
 from unicom_coupon_adapters.bank.profile import EXPERIMENTAL_BANKS
 from unicom_coupon_adapters.bank.settings import BANK_DOMAINS
 from unicom_coupon_sdk.crypto.providers import FileKeys
+from unicom_coupon_sdk.crypto.sm2 import Backend, engine
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.errors import CouponError
 from unicom_coupon_sdk.platform.adapter import CheckState, Finding
@@ -40,7 +41,7 @@ def diagnose(gateway: Gateway) -> Flow[tuple[Finding, ...]]:
     ]
     if settings.bank in EXPERIMENTAL_BANKS:
         return (*findings, _finding("answer", CheckState.FAIL, error="bank.experimental"))
-    findings += yield from _asked(gateway)
+    findings += [_sm2_engine(gateway), *(yield from _asked(gateway))]
     return tuple(findings)
 
 
@@ -75,6 +76,13 @@ def _key_files(gateway: Gateway) -> Finding:
     exposed = sum(1 for path in paths if FileKeys.is_exposed(path))
     state = CheckState.WARN if exposed else CheckState.OK
     return _finding("key_files", state if paths else CheckState.SKIP, exposed=exposed)
+
+
+def _sm2_engine(gateway: Gateway) -> Finding:
+    """Who computes SM2 here, and whether in a time that tells nothing of the key."""
+    found = engine(Backend(gateway.settings.sm2_backend))
+    state = CheckState.OK if found.is_constant_time else CheckState.WARN
+    return _finding("sm2_engine", state, engine=found.name.value, version=found.version)
 
 
 def _finding(item: str, state: CheckState, **details: object) -> Finding:

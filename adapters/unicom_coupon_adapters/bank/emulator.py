@@ -14,6 +14,7 @@ Choices where the sheet leaves room:
   NOT_ALLOWED.
 - The envelope has neither key serial nor time: see ``emulation.wire.spoiled`` for what those faults do.
 - Expiry is worked out when a coupon is looked at; bills of refunds, the app payment calls and e-CNY are not there yet.
+- The ICBC face has the coupon calls alone, as the sheet does.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ _OPERATIONS: Final[Mapping[str, Callable[[Call], Mapping[str, Any]]]] = {
     "coupon/issuer/bind": coupons.bind,
     "coupon/issuer/void": coupons.void,
     "mchorders/qrcodeapply": payments.qrcodeapply,
+    "mchorders/pay": payments.pay,
     "mchorders/orderquery": payments.orderquery,
+    "mchorders/cancel": payments.cancel,
     "mchorders/close": payments.close,
     "mchorders/refund": payments.refund,
     "mchorders/refundquery": payments.refundquery,
@@ -77,7 +80,7 @@ class BankEmulator:
             call = wire.read(self._world, request)
             biz = call.biz
             operation = _OPERATIONS.get(call.operation)
-            if operation is None:
+            if operation is None or (face == "icbc" and not call.operation.startswith("coupon/")):
                 return HttpAnswer(404, ())
             told = {**_echo(biz), **operation(call)}
         except Refusal as refusal:

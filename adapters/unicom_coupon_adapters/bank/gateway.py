@@ -19,7 +19,7 @@ from tenacity import stop_after_attempt, stop_after_delay, wait_exponential
 
 from unicom_coupon_adapters.bank.envelopes import Envelope, Reply
 from unicom_coupon_adapters.bank.messages import Call
-from unicom_coupon_adapters.bank.refusals import refusal_of
+from unicom_coupon_adapters.bank.refusals import UNKNOWN, refusal_of
 from unicom_coupon_adapters.bank.settings import BankSettings
 from unicom_coupon_sdk.errors import (
     ForgedMessage,
@@ -30,11 +30,11 @@ from unicom_coupon_sdk.errors import (
 )
 from unicom_coupon_sdk.platform.bill_files import LARGEST
 from unicom_coupon_sdk.platform.effects import Flow, HttpCall, Now, RandomBytes
-from unicom_coupon_sdk.platform.retry import RetryPolicy, repeating
+from unicom_coupon_sdk.platform.retry import NEVER, RetryPolicy, repeating
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest, TransportRules
 
 PLATFORM = "bank"
-_ECHOED = ("merId", "orderId", "reqNo")
+_ECHOED = ("merId", "orderId", "origOrderId", "reqNo")
 
 
 class _Policy(RetryPolicy):
@@ -49,7 +49,7 @@ PATIENT = _Policy(
     wait=wait_exponential(multiplier=1, min=1, max=4),
     repeat_unknown=True,
 )
-"""Four attempts, 1, 2 and 4 s apart, none after 20 s. Each write carries its number, so it may repeat (sheet §3.11)."""
+"""Four attempts, 1, 2 and 4 s apart, none after 20 s: for reads and writes that are once by their number (§3.11)."""
 
 
 class Gateway:
@@ -66,12 +66,13 @@ class Gateway:
         return {"merId": self.settings.mer_id, "userId": self.settings.user_id}
 
     def call(self, call: Call, *, not_after: datetime | None = None) -> Flow[Reply]:
-        """The verified success of ``call``, repeated by ``PATIENT``.
+        """The verified success of ``call``, repeated by ``PATIENT`` if the bank makes it once by its number.
 
         ``not_after``: no request is signed at or after this instant. Raises ``PlatformRefused``,
         ``PlatformUnavailable`` (also ``platform.too_late``), and ``PlatformUnknown`` for writes only.
         """
-        return (yield from repeating(lambda _: self._attempt(call, not_after=not_after), PATIENT))
+        policy = PATIENT if call.api.is_repeatable else NEVER
+        return (yield from repeating(lambda _: self._attempt(call, not_after=not_after), policy))
 
     def exchange(self, call: Call) -> Flow[HttpAnswer]:
         """One attempt at ``call``, whatever comes back, unverified. For the doctor's eyes only."""
@@ -121,7 +122,7 @@ class Gateway:
             if name in call.biz and reply.biz.get(name, call.biz[name]) != call.biz[name]:
                 _not_known(call, "bank.answer_other", reason=name)
         if reply.error_code is not None:
-            raise refusal_of(reply, is_write=call.api.is_write)
+            raise refusal_of(reply, is_write=call.api.is_write, unknown=UNKNOWN | call.api.unknown)
         return reply
 
 

@@ -21,12 +21,19 @@ _PLACE = frozenset({"storeId", "termId"})
 _LENGTHS = {
     "couponCode": 20,
     "orderId": 32,
+    "origOrderId": 32,
     "reqNo": 32,
+    "termId": 8,
     "smsToken": 32,
+    "authCode": 128,
     "txnAmt": 13,
+    "refundAmt": 13,
+    "body": 128,
     "mchReserved": 128,
     "reason": 256,
+    "refundReason": 256,
 }
+_LONGEST = 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One API. ``is_write``: its outcome can be unknown, and it is idempotent by its number."""
+    """One API. ``is_write``: its outcome can be unknown. ``is_repeatable``: the same number again changes nothing.
+
+    ``unknown`` are codes that leave the outcome open here, beside those that always do.
+    """
 
     name: str
     path: str
@@ -48,6 +58,8 @@ class Api:
     required: frozenset[str]
     optional: frozenset[str] = frozenset()
     sealed: frozenset[str] = frozenset()
+    is_repeatable: bool = True
+    unknown: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Raises ``ComplianceError`` for a listed field that may not be sent: such an API cannot be defined."""
@@ -66,8 +78,9 @@ class Api:
         for name in given.keys() - self.required - self.optional | secrets.keys() - self.sealed:
             raise ValidationError("bank.field_unlisted", field=name, platform=PLATFORM)
         for name, value in given.items():
-            if isinstance(value, str) and len(value) > _LENGTHS.get(name, 6000):
-                raise ValidationError("bank.field_length", field=name, platform=PLATFORM, longest=_LENGTHS[name])
+            longest = _LENGTHS.get(name, _LONGEST)
+            if isinstance(value, str) and len(value) > longest:
+                raise ValidationError("bank.field_length", field=name, platform=PLATFORM, longest=longest)
         SHIM.outgoing(given)
         for inner in secrets.values():
             SHIM.outgoing(inner)
@@ -106,20 +119,44 @@ BIND = _coupon_api("issuer/bind", "couponCode", sealed="encryptMobile")
 VOID = _coupon_api("issuer/void", "couponCode", optional="reason")
 
 
-def _order_api(name: str, fields: str, *, optional: str = "", is_write: bool = True) -> Api:
+def _order_api(
+    name: str,
+    fields: str,
+    *,
+    optional: str = "",
+    sealed: str = "",
+    is_write: bool = True,
+    is_repeatable: bool = True,
+    unknown: str = "",
+) -> Api:
     return Api(
         name=f"mchorders.{name}",
         path=f"mchorders/{name}",
         is_write=is_write,
-        required=frozenset({"merId", *fields.split()}),
+        required=frozenset({"merId", *fields.split(), *sealed.split()}),
         optional=frozenset(optional.split()),
+        sealed=frozenset(sealed.split()),
+        is_repeatable=is_repeatable,
+        unknown=frozenset(unknown.split()),
     )
 
 
+# An order's number is taken by the first request that arrives, so these two are not sent again (sheet §1.9).
 QR_ORDER = _order_api(
-    "qrcodeapply", "orderId userId notifyUrl txnAmt payValidTime", optional="currencyCode body mchReserved termId"
+    "qrcodeapply",
+    "orderId userId notifyUrl txnAmt payValidTime",
+    optional="currencyCode body mchReserved termId",
+    is_repeatable=False,
+)
+PAY = _order_api(
+    "pay",
+    "orderId userId termId authCode notifyUrl txnAmt",
+    optional="currencyCode body mchReserved",
+    sealed="encryptTerminalInfo",
+    is_repeatable=False,
 )
 ORDER_QUERY = _order_api("orderquery", "userId", optional="orderId cmbOrderId", is_write=False)
+CANCEL = _order_api("cancel", "userId", optional="origOrderId origCmbOrderId", unknown="OPERATING_FREQUENTLY")
 CLOSE = _order_api("close", "userId", optional="origOrderId origCmbOrderId")
 REFUND = _order_api(
     "refund",

@@ -57,6 +57,10 @@ CODES: Mapping[str, str] = {
     "BILL_NOT_EXIST": "bank.bill_absent",
     **dict.fromkeys(("NOT_ALLOWED", "NOT_ALLOW"), "bank.not_allowed"),
     "ORDER_PAID": "bank.order_paid",
+    "UNPAIED_ORDER": "bank.order_unpaid",
+    "ORDERID_INVALID": "bank.order_expired",
+    "AUTHCODE_NOT_LAWFUL": "bank.payment_code",
+    "DEVICEINFO_NOT_LAWFUL": "bank.protocol",
     **dict.fromkeys(
         ("REFUNDAMT_ERROR", "TXNAMT_ERROR", "NOT_ENOUGH", "MCH_EXSRFN_AMOUNT_LESS", "MCH_FORWARD_AMOUNT_LESS"),
         "bank.refund",
@@ -67,7 +71,7 @@ CODES: Mapping[str, str] = {
 _NUMBERS = {"attemptsLeft": "attempts_left", "sendLeft": "sends_left"}
 
 
-def refusal_of(reply: Reply, *, is_write: bool) -> PlatformError:
+def refusal_of(reply: Reply, *, is_write: bool, unknown: frozenset[str] = UNKNOWN) -> PlatformError:
     """The error that a verified failure stands for. ``is_write``: whether "not known" must be asked about later."""
     code = reply.error_code or "UNDEFINED_PRAM"
     told: dict[str, Any] = {"platform": PLATFORM, "platform_code": code}
@@ -76,7 +80,7 @@ def refusal_of(reply: Reply, *, is_write: bool) -> PlatformError:
         for theirs, ours in _NUMBERS.items()
         if str(reply.biz.get(theirs, "")).isdigit()
     }
-    if code in UNKNOWN:
+    if code in unknown:
         if is_write:
             return PlatformUnknown("bank.system_error", reason=code, **told)
         return PlatformUnavailable("bank.system_error", reason=code, **told)

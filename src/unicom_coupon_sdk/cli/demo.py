@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -16,8 +17,11 @@ from rich.text import Text
 
 from unicom_coupon_sdk.cli.app import Json, Lang, app, command
 from unicom_coupon_sdk.cli.output import ExitCode, Printer, say
+from unicom_coupon_sdk.domain.money import yuan_text
+from unicom_coupon_sdk.domain.settlement import CalendarNotPublished, SettlementDate
 
 if TYPE_CHECKING:
+    from unicom_coupon_sdk.cli.day_limits import LimitDay
     from unicom_coupon_sdk.cli.demonstration import Tally
 
 
@@ -99,6 +103,7 @@ def _report(printer: Printer, tally: Tally, seconds: float, *, kept: Path | None
                 "platforms": sorted(tally.by_platform),
                 **counts,
                 "by_platform": tally.by_platform,
+                "day_limits": [_limit_day(played) for played in tally.day_limits],
                 "violations": tally.violations,
                 "seconds": round(seconds, 2),
                 "directory": str(kept.absolute()) if kept else None,
@@ -161,6 +166,37 @@ def _proofs(tally: Tally) -> Table:
     )
     for name, holds in proofs:
         value = len(tally.violations) if name == "violations" else getattr(tally, name)
-        mark = Text("✓", style="green") if holds else Text("✗", style="bold red")
-        table.add_row(say(f"demo.{name}"), str(value), mark)
+        table.add_row(say(f"demo.{name}"), str(value), _mark(holds=holds))
+    for played in tally.day_limits:
+        limit = yuan_text(played.limit.max_fen or 0)
+        table.add_row(say("demo.day_limit", platform=played.platform), limit, _mark(holds=played.is_held))
+        if played.due_on is not None:
+            table.add_row(_before_rest(played), _date_text(played.at.settles_on), _mark(holds=played.is_dated))
     return table
+
+
+def _limit_day(played: LimitDay) -> dict[str, Any]:
+    return {
+        "platform": played.platform,
+        "limit": played.limit.name,
+        "max_fen": played.limit.max_fen,
+        "at_the_limit": played.at.state,
+        "a_fen_above": played.refusal or "accepted",
+        "redeemed_on": played.day,
+        "settles_on": _date_text(played.at.settles_on),
+        "ok": played.is_held and played.is_dated,
+    }
+
+
+def _before_rest(played: LimitDay) -> str:
+    rest = (played.due_on - played.day).days - 1 if isinstance(played.due_on, date) else "?"
+    return say("demo.settles_on", platform=played.platform, day=played.day, rest=rest)
+
+
+def _date_text(settles_on: SettlementDate | None) -> str:
+    """The day; where its year is not published, the year in question."""
+    return f"{settles_on.year}?" if isinstance(settles_on, CalendarNotPublished) else str(settles_on)
+
+
+def _mark(*, holds: bool) -> Text:
+    return Text("✓", style="green") if holds else Text("✗", style="bold red")

@@ -12,17 +12,20 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
 
+from unicom_coupon_sdk.cli import day_limits
+from unicom_coupon_sdk.cli.day_limits import LimitDay
 from unicom_coupon_sdk.client import AsyncCouponClient
 from unicom_coupon_sdk.domain.coupon import AmountOff, Coupon, CouponTemplate, Funding
 from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import RedeemRequest, Redemption, ReverseRequest
 from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssueRequest
 from unicom_coupon_sdk.domain.state import OperationState
-from unicom_coupon_sdk.domain.times import instant_of
+from unicom_coupon_sdk.domain.times import instant_of, rfc3339
 from unicom_coupon_sdk.domain.verification import Method, Proof, ScanProof, SmsProof
 from unicom_coupon_sdk.errors import CallerError, CouponError, PlatformError
 from unicom_coupon_sdk.flows.recover import Recovery
@@ -33,6 +36,8 @@ T = TypeVar("T")
 AT_ONCE = 32
 RACERS = 4
 ORDER_FEN = 10_000
+LIMIT_HOLDER = 9_999_998
+"""The number of the holder who reaches a day limit: nobody else's."""
 PATIENCE_S = 3_600
 """How far the sandbox clock moves before the last recovery: past every deadline and request lifetime."""
 
@@ -69,6 +74,7 @@ class Tally:
     journal_sum_fen: int = 0
     ledger_platform_differences: int = 0
     violations: list[str] = field(default_factory=list)
+    day_limits: list[LimitDay] = field(default_factory=list)
     by_platform: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -80,6 +86,7 @@ class Tally:
             and self.journal_sum_fen == 0
             and self.ledger_platform_differences == 0
             and self.races == self.races_with_one_winner
+            and all(played.is_held and played.is_dated for played in self.day_limits)
         )
 
     def count(self, platform: str, what: str, many: int = 1) -> None:
@@ -108,6 +115,7 @@ class Demonstration:
     async def run(self) -> Tally:
         """All acts in order; the tally at the end."""
         async with self._http:
+            await self._reach_limits()
             coupons = await self._issue()
             await self._bind(coupons)
             await self._send_codes(coupons)
@@ -115,9 +123,31 @@ class Demonstration:
             await self._redeem(coupons)
             await self._race(coupons)
             await self._reverse()
+            self._take_in_limits()
             await self._recover()
             await self._prove()
         return self.tally
+
+    async def _reach_limits(self) -> None:
+        """The day limits, before anything goes wrong; it also sets the day on which all else happens."""
+        self.tally.day_limits = await day_limits.play(
+            self._client,
+            holder=_holder(LIMIT_HOLDER),
+            prove=partial(self._proof, number=LIMIT_HOLDER),
+            move_clock=lambda to: self._move_clock(now=rfc3339(to)),
+        )
+        if self.tally.day_limits:
+            self._progress("limits", 1, 1)
+
+    def _take_in_limits(self) -> None:
+        """Let what the first act redeemed be proved with the rest; it is not among those that are reversed."""
+        for played in self.tally.day_limits:
+            self.tally.issued += len(played.coupons)
+            if played.refusal is not None:
+                self.tally.refused += 1
+                self.tally.count(played.platform, "refused")
+            self._coupons |= {coupon.coupon_id: coupon for coupon in played.coupons}
+            self._redeemed |= {made.redemption_id: made for made in (played.at, played.above) if made is not None}
 
     async def _issue(self) -> list[Coupon]:
         """One template on all platforms, so that any coupon can be raced on any two."""
@@ -161,15 +191,21 @@ class Demonstration:
 
         async def send(number: int, coupon: Coupon, platform: str) -> None:
             order = Order(order_no=f"CODE{number}", amount_fen=ORDER_FEN)
-            request = ChallengeRequest(coupon=coupon.code, platform=platform, method=Method.SMS, order=order)
-            challenge = await self._client.challenge(request)
-            messages = (await self._control("GET", f"/messages?to={_phone(number)}"))["messages"]
-            self._typed[coupon.coupon_id, platform] = SmsProof(
-                challenge_id=challenge.challenge_id, one_time_code=messages[-1]["code"]
+            self._typed[coupon.coupon_id, platform] = await self._proof(
+                coupon, platform=platform, order=order, number=number
             )
 
         if wanted:
             await self._at_once("codes", [send(*each) for each in wanted])
+
+    async def _proof(self, coupon: Coupon, *, platform: str, order: Order, number: int) -> Proof:
+        """What holder ``number`` hands over: a code off their phone where the platform wants one, else their token."""
+        if not self._needs_code(platform):
+            return ScanProof(token=await self._client.show(coupon.coupon_id))
+        request = ChallengeRequest(coupon=coupon.code, platform=platform, method=Method.SMS, order=order)
+        challenge = await self._client.challenge(request)
+        messages = (await self._control("GET", f"/messages?to={_phone(number)}"))["messages"]
+        return SmsProof(challenge_id=challenge.challenge_id, one_time_code=messages[-1]["code"])
 
     def _needs_code(self, platform: str) -> bool:
         methods = self._client.setting.adapter(platform).profile.methods
@@ -262,9 +298,7 @@ class Demonstration:
         """Recover what is unknown: at once what the platform has done, and the rest when it can no longer arrive."""
         await self._control("DELETE", "/faults")
         first = await self._client.recover()
-        await self._control("POST", "/clock", {"advance_s": PATIENCE_S})
-        if isinstance(self._client.clock, FollowedClock):
-            await asyncio.to_thread(self._client.clock.refresh)
+        await self._move_clock(advance_s=PATIENCE_S)
         second = await self._client.recover()
         self.tally.recovered_unknown = _ended(first) + _ended(second)
         if second.still_open or second.errors:
@@ -331,6 +365,11 @@ class Demonstration:
         async with asyncio.TaskGroup() as tasks:
             for item in todo:
                 tasks.create_task(one(item))
+
+    async def _move_clock(self, **to: Any) -> None:
+        await self._control("POST", "/clock", to)
+        if isinstance(self._client.clock, FollowedClock):
+            await asyncio.to_thread(self._client.clock.refresh)
 
     async def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = await self._http.request(method, path, json=body)

@@ -86,16 +86,17 @@ def engine(backend: Backend = Backend.AUTO) -> Engine:
     """The engine for ``backend``, self-tested once and kept.
 
     Raises ``ConfigurationError``: ``sm2.no_engine`` where neither is here, ``sm2.engine_absent`` where the named one is
-    not; both say what to install. The rest of the package works without.
+    not; both say why, and what to install. The rest of the package works without.
     """
     if backend is not Backend.AUTO:
         return _named(backend)
+    reasons = []
     for name in (Backend.OPENSSL, Backend.GMSSL):
         try:
             return _named(name)
-        except ConfigurationError:
-            continue
-    raise ConfigurationError("sm2.no_engine", field="sm2_backend")
+        except ConfigurationError as error:
+            reasons.append(f"{name.value}: {error.details.get('reason') or error.code}")
+    raise ConfigurationError("sm2.no_engine", field="sm2_backend", reason="; ".join(reasons))
 
 
 def _named(backend: Backend) -> Engine:

@@ -12,8 +12,8 @@ from unicom_coupon_sdk.platform.adapter import ChallengeOrder
 from unicom_coupon_sdk.platform.effects import Flow, NewId, Now, RandomBytes, Transact
 from unicom_coupon_sdk.platform.profile import Capability
 
-LIFETIME_S = 300
-"""How long a challenge can be answered, in seconds: the shortest life among the platforms' own (bank sheet §3.3)."""
+LIFETIME_S = 301
+"""A challenge is answered before this, so its 300th second counts: the shortest life of any platform (bank §3.9)."""
 
 
 def challenge(request: ChallengeRequest, *, setting: Setting) -> Flow[Challenge]:

@@ -1,6 +1,4 @@
-"""The adapter against the sandbox, through the client: limits, one-time codes, news, doctor, both faces."""
-
-import threading
+"""The adapter against the sandbox, through the client: what is refused unsent, instructions, news, keys, doctor."""
 
 import pytest
 
@@ -9,85 +7,13 @@ from unicom_coupon_adapters.bank.doctor import diagnose
 from unicom_coupon_sdk.domain.coupon import AmountOff
 from unicom_coupon_sdk.domain.events import NewsKind
 from unicom_coupon_sdk.domain.order import Holder, Order
-from unicom_coupon_sdk.domain.redemption import RedeemRequest, ReverseRequest
+from unicom_coupon_sdk.domain.redemption import RedeemRequest
 from unicom_coupon_sdk.domain.requests import ChallengeRequest
 from unicom_coupon_sdk.domain.state import OperationState
 from unicom_coupon_sdk.domain.verification import Method, SmsProof
-from unicom_coupon_sdk.errors import ForgedMessage, LimitError, PlatformRefused, ValidationError, VerificationError
+from unicom_coupon_sdk.errors import ForgedMessage, ValidationError, VerificationError
 from unicom_coupon_sdk.platform.adapter import CheckState
 from unicom_coupon_sdk.platform.wire import HttpAnswer
-from unicom_coupon_sdk.sandbox.inprocess import Sandbox
-from unicom_coupon_sdk.sandbox.stage import Stage, Traits
-
-TRAITS = Traits(
-    platform="bank", redeem_match="", reverse_match="", refusal_code="COUPON_FROZEN", used_states=frozenset({"USED"})
-)
-BIG = 550_000
-
-
-@pytest.fixture
-def stage(tmp_path):
-    with Sandbox(seed=7, platforms=["bank"]) as sandbox:
-        now = sandbox.clock.now()
-        sandbox.control.set_clock(now.replace(hour=1, minute=0).isoformat() if now.hour < 1 else _tomorrow(now))
-        with Stage(sandbox, TRAITS, runtime="blocking", ledger_url=f"sqlite:///{tmp_path}/ledger.db") as stage:
-            yield stage
-
-
-def _tomorrow(now):
-    from datetime import timedelta
-
-    return (now + timedelta(days=1)).replace(hour=1, minute=0)
-
-
-def ready(stage, *, face, count=1):
-    template = stage.template(benefit=AmountOff(off_fen=face, min_spend_fen=0), max_per_holder=100)
-    coupons = stage.issue(count=count, template=template).coupons
-    for coupon in coupons:
-        stage.bind(coupon)
-    return coupons
-
-
-@pytest.mark.parametrize("_", range(5))
-def test_of_ten_parallel_redemptions_of_5500_yuan_nine_succeed(stage, _):
-    wishes = [stage.wish(coupon, amount_fen=BIG) for coupon in ready(stage, face=BIG, count=10)]
-    told = []
-
-    def redeem(wish):
-        try:
-            told.append(stage.call("redeem", wish).state)
-        except LimitError as error:
-            told.append(error.code)
-
-    threads = [threading.Thread(target=redeem, args=(wish,)) for wish in wishes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert told.count(OperationState.DONE) == 9
-    assert len(told) == 10
-    assert stage.violations() == ()
-
-
-def test_at_the_limit_is_accepted_a_fen_above_is_refused_and_a_reversal_gives_room(stage):
-    (all_of_it,) = ready(stage, face=5_000_000)
-    (fen,) = ready(stage, face=1)
-    done = stage.call("redeem", stage.wish(all_of_it, amount_fen=5_000_000))
-    assert done.state is OperationState.DONE
-    with pytest.raises(LimitError):
-        stage.call("redeem", stage.wish(fen, amount_fen=1))
-    stage.call("reverse", ReverseRequest(idempotency_key="back", redemption_id=done.redemption_id))
-    assert stage.call("redeem", stage.wish(fen, amount_fen=1)).state is OperationState.DONE
-
-
-def test_a_mistyped_code_may_be_typed_again(stage):
-    coupon = stage.coupon()
-    wish = stage.wish(coupon)
-    wrong = SmsProof(challenge_id=wish.proof.challenge_id, one_time_code="000001")
-    with pytest.raises(PlatformRefused, match=r"bank\.sms_wrong") as refused:
-        stage.call("redeem", wish.replaced(proof=wrong, idempotency_key="typo"))
-    assert refused.value.details["attempts_left"] == 4
-    assert stage.call("redeem", wish).state is OperationState.DONE
 
 
 def test_a_code_asked_for_another_value_is_refused_before_it_is_sent(stage):
@@ -182,18 +108,6 @@ def test_the_doctor_names_a_wrong_secret(stage, tmp_path):
     findings = {finding.code: finding for finding in stage.call("run", diagnose(other.gateway))}
     assert findings["bank.check_answer"].state is CheckState.FAIL
     assert findings["bank.check_answer"].details["error"] == "APISIGN_ERROR"
-
-
-def test_payments_are_asked_for_closed_and_refunded(stage):
-    payments = stage.adapter.payments
-    made = stage.sandbox.control.order("bank", amount_fen=900)
-    paid = stage.call("run", payments.query(made["order_id"]))
-    assert (paid.state, paid.amount_fen) == ("S", 900)
-    back = stage.call("run", payments.refund("BACK1", order_id=made["order_id"], paid_fen=900, refund_fen=400))
-    assert (back.state, back.amount_fen) == ("S", 400)
-    assert stage.call("run", payments.query_refund("BACK1")).state == "S"
-    with pytest.raises(PlatformRefused, match=r"bank\.order_paid"):
-        stage.call("run", payments.close(made["order_id"]))
 
 
 def _secret(text):

@@ -1,13 +1,13 @@
 """Redemptions at the gateway: limits, idempotency, reversal, pending ones, states (sheet §3)."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
 
 import pytest
 
 from unicom_coupon_adapters.bank import messages
-from unicom_coupon_adapters.bank.emulation.orders import settle_day
 
 FACE = 550_000
 
@@ -22,6 +22,27 @@ def test_the_day_limit_takes_exactly_fifty_thousand_yuan_and_not_a_fen_more(benc
     assert bench.redeem(over, token, secret, amount="50001").error_code == "SMS_TOKEN_INVALID"
     bench.advance(86_400)
     assert bench.redeemed(last, amount="50000").error_code is None
+
+
+@pytest.mark.parametrize("_", range(5))
+def test_of_ten_redemptions_at_once_the_bank_itself_takes_nine(bench, _):
+    """Nobody in front of it counts here: ten tills, each knowing only its own coupon."""
+    wishes = []
+    for number in range(10):
+        code = bench.coupon(face=FACE)
+        token = bench.apply(code, amount=str(FACE)).text("smsToken")
+        wishes.append((f"TILL{number}", code, token, bench.sent()))
+    start = threading.Barrier(10)
+
+    def redeem(wish):
+        order, code, token, secret = wish
+        start.wait(30)
+        return bench.redeem(code, token, secret, amount=str(FACE), order=order, reqNo=order).error_code
+
+    with ThreadPoolExecutor(10) as pool:
+        told = list(pool.map(redeem, wishes))
+    assert sorted(told, key=str) == ["DAY_LIMIT_EXCEEDED"] + [None] * 9
+    assert [bench.state(code) for _, code, _, _ in wishes].count("USED") == 9
 
 
 def test_a_same_day_reversal_gives_room_back(bench):
@@ -149,48 +170,3 @@ def test_a_request_that_is_too_old_or_spoiled_is_refused_in_the_sheets_order(cmb
     assert refusal(body(version="0.0.2")) == "VERSION_ERROR"
     assert refusal(body(biz_content="{}")) == "SIGN_ERROR"
     assert refusal(lambda r: replace(r, content=b"no json")) == "JSON_FORMAT_ERROR"
-
-
-OFF = {
-    2024: "0101-0101 0210-0217 0404-0406 0501-0505 0608-0610 0915-0917 1001-1007",
-    2025: "0101-0101 0128-0204 0404-0406 0501-0505 0531-0602 1001-1008",
-    2026: "0101-0103 0215-0223 0404-0406 0501-0505 0619-0621 0925-0927 1001-1007",
-}
-MADE_UP = {
-    2024: "0204 0218 0407 0428 0511 0914 0929 1012",
-    2025: "0126 0208 0427 0928 1011",
-    2026: "0104 0214 0228 0509 0920 1010",
-}
-
-
-def is_worked(day):
-    """The State Council's three notices, written down by hand."""
-    text = f"{day:%m%d}"
-    if text in MADE_UP[day.year].split():
-        return True
-    return not any(text >= part[:4] and text <= part[5:] for part in OFF[day.year].split()) and day.weekday() < 5
-
-
-def test_money_of_every_day_of_three_years_comes_on_the_next_worked_day():
-    from unicom_coupon_adapters.bank.profile import PROFILE
-    from unicom_coupon_sdk.clearing.expectation import expect
-    from unicom_coupon_sdk.clearing.workdays import WorkingCalendar
-    from unicom_coupon_sdk.domain.times import BEIJING
-
-    calendar = WorkingCalendar()
-    day = date(2024, 1, 1)
-    while day < date(2026, 12, 31):
-        wanted = day + timedelta(days=1)
-        while not is_worked(wanted):
-            wanted += timedelta(days=1)
-        assert settle_day(day) == (wanted, False), day
-        late = _moment(day, BEIJING)
-        told = expect(PROFILE, 1000, at=late, calendar=calendar, contracts=frozenset())
-        assert told.settles_on == wanted, day
-        day += timedelta(days=1)
-
-
-def _moment(day, zone):
-    from datetime import datetime, time
-
-    return datetime.combine(day, time(23, 59, 59), tzinfo=zone)

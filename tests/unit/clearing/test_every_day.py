@@ -68,17 +68,24 @@ MOMENTS = (time(0, 0), time(12, 0), time(22, 59, 59, 999_999), time(23, 0), time
 LATE = frozenset(MOMENTS[3:])
 
 
-def same_day(day: date) -> SettlementDate:
+def same_day(day: date) -> date:
     return day
 
 
-def next_day(day: date) -> SettlementDate:
+def next_day(day: date) -> date:
     return day + timedelta(days=1)
 
 
-def next_working_day(day: date) -> SettlementDate:
+def next_working_day(day: date) -> date | None:
+    """``None`` beyond the table: then no date is guessed, unless the next year's notice is out by now."""
     at = bisect_right(WORKING_DAYS, day)
-    return WORKING_DAYS[at] if at < len(WORKING_DAYS) else CalendarNotPublished(LAST.year + 1)
+    return WORKING_DAYS[at] if at < len(WORKING_DAYS) else None
+
+
+def is_right(told: SettlementDate, wanted: date | None) -> bool:
+    if wanted is None:
+        return told == CalendarNotPublished(LAST.year + 1) or (isinstance(told, date) and told > LAST)
+    return told == wanted
 
 
 # platform, contract, whether 23:00 begins the next day, and what is right
@@ -104,7 +111,7 @@ def wrong(platform: str, contracts: frozenset[str], *, is_cut: bool, right: obje
             business_day = day + timedelta(days=1) if is_cut and moment in LATE else day
             wanted = right(business_day)  # type: ignore[operator]
             told = expect(profile, 10_000, at=at, calendar=calendar, contracts=contracts).settles_on
-            if told != wanted:
+            if not is_right(told, wanted):
                 found.append((at, told, wanted))
     return found
 
@@ -135,6 +142,10 @@ def test_every_cycle_that_a_profile_offers_is_walked():
 def test_every_day_is_worked_or_not_as_the_notices_say():
     calendar = WorkingCalendar()
     assert [day for day in DAYS if calendar.is_worked(day) is not (day in WORKING_DAYS)] == []
+
+
+def test_each_year_has_as_many_working_days_as_were_counted_elsewhere():
+    assert [sum(day.year == year for day in WORKING_DAYS) for year in (2024, 2025, 2026)] == [251, 248, 248]
 
 
 def test_the_notices_agree_with_the_vectors():

@@ -128,7 +128,7 @@ def test_a_face_that_was_checked_for_another_coupon_may_not(shop):
 def test_a_challenge_that_is_too_old_may_not_be_answered(shop):
     coupon = shop.bound()
     order, proof = face(shop, coupon)
-    shop.sandbox.control.advance(300)
+    shop.sandbox.control.advance(301)
     with pytest.raises(VerificationError, match=r"challenge\.expired"):
         shop.client.redeem(shop.wish(coupon, order=order, proof=proof))
 

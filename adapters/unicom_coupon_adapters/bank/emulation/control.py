@@ -50,18 +50,25 @@ def order(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
     if orders.find(world, f"{MER_ID}/{number}") is not None or not 0 < len(number) <= 32:
         raise ValueError("order_id is taken or longer than 32 characters")
     made = payments.add(world, mer=MER_ID, number=number, amount=amount, url=str(wish.get("notify_url") or ""))
-    paid = payments.pay(world, made) if wish.get("paid", True) is True else made
+    paid = payments.settle(world, made) if wish.get("paid", True) is True else made
     return {"order_id": number, "cmb_order_id": paid["bank_number"], "amount_fen": amount, "state": paid["state"]}
 
 
 def deliver(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
-    """``action`` "pay" with ``order_id``: a payer scans the QR. "freeze", "unfreeze" with ``code``: the issuer."""
+    """What a payer or the issuer does by hand.
+
+    ``action`` "pay" with ``order_id``: a payer scans the QR, or types the password. "payment_code": a payer opens one;
+    ``needs_password`` lets its payment wait, ``balance_fen`` bounds it. "freeze", "unfreeze" with ``code``: the issuer.
+    """
     action = wish.get("action")
+    if action == "payment_code":
+        balance = _number(wish, "balance_fen", least=0, most=10**12, default=10**12)
+        return {"payment_code": payments.show_code(world, balance, waits=wish.get("needs_password") is True)}
     if action == "pay":
         found = orders.find(world, f"{MER_ID}/{wish.get('order_id')}")
         if found is None or found["kind"] != "PAY":
             raise ValueError("there is no order with that order_id")
-        paid = payments.pay(world, found)
+        paid = payments.settle(world, found)
         return {"order_id": paid["order_id"], "state": paid["state"]}
     if action in {"freeze", "unfreeze"}:
         coupon = world.store.get("coupon", str(wish.get("code")))
@@ -70,7 +77,7 @@ def deliver(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"there is no coupon with that code to {action}")
         record(world, coupon, event=str(action), number="SANDBOX", base=made)
         return {"code": coupon["code"], "state": VIEWED[made]}
-    raise ValueError("action must be pay, freeze or unfreeze")
+    raise ValueError("action must be pay, payment_code, freeze or unfreeze")
 
 
 def view(world: World, code: str) -> dict[str, Any] | None:

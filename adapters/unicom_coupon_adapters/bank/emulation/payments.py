@@ -1,4 +1,9 @@
-"""聚合支付, what a coupon's merchant needs: QR order, query, close, refund and its query (sheet §1.7 to §1.9)."""
+"""聚合支付, what a coupon's merchant needs: orders, their query and end, refunds and theirs (sheet §1.7 to §1.9).
+
+Choices where the sheet leaves room: a payment code has 18 digits, is used once and lives two minutes; a payment that
+waits for its password closes after fifteen; the sealed terminal must be the one of ``termId``, else
+DEVICEINFO_NOT_LAWFUL; ``cancel`` outside its time, and of a QR order, is NOT_ALLOWED.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,9 @@ from unicom_coupon_adapters.bank.emulation.refusals import Refusal
 from unicom_coupon_adapters.bank.emulation.world import Call, World, stamp
 
 QUERY_WINDOW: Final = timedelta(days=15)
+CODE_LIFE: Final = timedelta(minutes=2)
+CANCEL_FROM: Final = timedelta(seconds=15)
+CANCEL_UNTIL: Final = timedelta(days=7)
 REFUNDS_AN_ORDER: Final = 50
 PAYMENTS: Final = frozenset({"PAY"})
 
@@ -44,30 +52,77 @@ def qrcodeapply(call: Call) -> Mapping[str, Any]:
     }
 
 
+def pay(call: Call) -> Mapping[str, Any]:
+    """An order paid with a shown code, at once or when the payer has typed a password. Numbers are unique, as above."""
+    _check_who(call)
+    world, number, amount = call.world, call.text("orderId", longest=32), call.amount()
+    code, term, url = call.text("authCode", longest=128), call.text("termId", longest=8), call.text("notifyUrl")
+    if call.sealed.get("encryptTerminalInfo", {}).get("device_id") != term:
+        raise Refusal("DEVICEINFO_NOT_LAWFUL")
+    if orders.find(world, orders.key_of(call, number)) is not None:
+        raise Refusal("ORDERID_DUPLICATION")
+    shown = world.store.get("payment_code", code)
+    if shown is None or shown["used"] or world.now() > datetime.fromisoformat(shown["until"]):
+        raise Refusal("AUTHCODE_NOT_LAWFUL")
+    if amount > shown["balance"]:
+        raise Refusal("NOT_ENOUGH")
+    world.store.put("payment_code", code, {**shown, "used": True})
+    order = add(
+        world, mer=call.text("merId"), number=number, amount=amount, url=url, is_scan=True,
+        reserved=call.text("mchReserved", longest=128, required=False),
+    )  # fmt: skip
+    return _told(world, order if shown["waits"] else settle(world, order))
+
+
 def orderquery(call: Call) -> Mapping[str, Any]:
     """An order as it stands. An order that nobody paid in its life is closed."""
     _check_who(call)
     _, order = _payment(call, ours="orderId", theirs="cmbOrderId")
+    return {**_told(call.world, order), "currencyCode": "156"}
+
+
+def cancel(call: Call) -> Mapping[str, Any]:
+    """An unpaid order of ``pay`` cancelled, from 15 s after it, for 7 days; again, the same."""
+    _check_who(call)
+    key, order = _payment(call, ours="origOrderId", theirs="origCmbOrderId")
+    age = call.world.now() - datetime.fromisoformat(order["at"])
+    if not order["is_scan"] or not CANCEL_FROM <= age <= CANCEL_UNTIL:
+        raise Refusal("NOT_ALLOWED")
+    return {"cancelState": _ended(call, key, order, letter="D"), **_ending(call, order)}
+
+
+def close(call: Call) -> Mapping[str, Any]:
+    """An unpaid order closed; again, the same."""
+    _check_who(call)
+    key, order = _payment(call, ours="origOrderId", theirs="origCmbOrderId")
+    _ended(call, key, order, letter="C")
+    return {"closeState": "C", **_ending(call, order)}
+
+
+def _ended(call: Call, key: str, order: Mapping[str, Any], *, letter: str) -> str:
+    """The letter that an unpaid order has now; the first end stands. Raises ``ORDER_PAID``."""
+    state = state_of(call.world, order)
+    if state in {"S", "R"}:
+        raise Refusal("ORDER_PAID")
+    ended = letter if state == "P" else state
+    orders.put(call.world, key, {**order, "state": ended})
+    return ended
+
+
+def _ending(call: Call, order: Mapping[str, Any]) -> dict[str, Any]:
+    return {"origOrderId": order["order_id"], "txnTime": stamp(call.world.now())}
+
+
+def _told(world: World, order: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "orderId": order["order_id"],
         "cmbOrderId": order["bank_number"],
         "txnAmt": str(order["amount"]),
         "dscAmt": "0",
-        "currencyCode": "156",
         "payType": "EC",
-        "tradeState": state_of(call.world, order),
+        "tradeState": state_of(world, order),
         "txnTime": stamp(datetime.fromisoformat(order["at"])),
     }
-
-
-def close(call: Call) -> Mapping[str, Any]:
-    """An unpaid order closed."""
-    _check_who(call)
-    key, order = _payment(call, ours="origOrderId", theirs="origCmbOrderId")
-    if order["state"] in {"S", "R"}:
-        raise Refusal("ORDER_PAID")
-    orders.put(call.world, key, {**order, "state": "C"})
-    return {"origOrderId": order["order_id"], "closeState": "C", "txnTime": stamp(call.world.now())}
 
 
 def refund(call: Call) -> Mapping[str, Any]:
@@ -117,21 +172,37 @@ def refundquery(call: Call) -> Mapping[str, Any]:
 
 
 def add(
-    world: World, *, mer: str, number: str, amount: int, url: str, life_s: int = 900, reserved: str = ""
+    world: World,
+    *,
+    mer: str,
+    number: str,
+    amount: int,
+    url: str,
+    life_s: int = 900,
+    reserved: str = "",
+    is_scan: bool = False,
 ) -> dict[str, Any]:
-    """A new order, not paid yet."""
+    """A new order, not paid yet. ``is_scan``: the till scanned the payer's code, and not the payer the till's."""
     now = world.now()
     order: dict[str, Any] = {
         "kind": "PAY", "order_id": number, "bank_number": world.bank_number(), "state": "P", "refusal": "", "reply": {},
         "fingerprint": "", "at": now.isoformat(), "amount": amount, "day": world.today().isoformat(), "mer": mer,
         "notify_url": url, "refunded": 0, "refunds": 0, "reserved": reserved,
-        "until": (now + timedelta(seconds=life_s)).isoformat(),
+        "until": (now + timedelta(seconds=life_s)).isoformat(), "is_scan": is_scan,
     }  # fmt: skip
     orders.put(world, f"{mer}/{number}", order)
     return order
 
 
-def pay(world: World, order: dict[str, Any]) -> dict[str, Any]:
+def show_code(world: World, balance: int, *, waits: bool) -> str:
+    """What a payer does: a new payment code, good for ``balance`` fen; ``waits`` for the password then."""
+    code = f"28{world.digits(16)}"
+    until = (world.now() + CODE_LIFE).isoformat()
+    world.store.put("payment_code", code, {"used": False, "until": until, "balance": balance, "waits": waits})
+    return code
+
+
+def settle(world: World, order: dict[str, Any]) -> dict[str, Any]:
     """What a payer does: the order is paid, and the merchant hears of it."""
     if state_of(world, order) != "P":
         raise ValueError("the order cannot be paid any more")

@@ -39,6 +39,7 @@ _ICBC_TO_OURS: Final = {
     "orig_date_time": "txnTime",
 }
 _OURS_TO_ICBC: Final = {**{ours: theirs for theirs, ours in _ICBC_TO_OURS.items()}, "tradeState": "status"}
+_NUMBERS: Final = ("orderId", "origOrderId", "reqNo")
 _STATUS: Final = {"S": "1", "F": "2", "P": "3", "R": "4"}
 
 
@@ -242,7 +243,7 @@ def _spoil(world: World, kind: str, params: dict[str, str], *, probe: bool) -> d
     biz = json.loads(params["biz_content"]) if "biz_content" in params else {}
     older = {
         **params,
-        "biz_content": _biz_text({**biz, **{name: "OLDER" for name in ("orderId", "reqNo") if name in biz}}),
+        "biz_content": _biz_text({**biz, **{name: "OLDER" for name in _NUMBERS if name in biz}}),
     }
     return {**older, "sign": base64.b64encode(world.keys.signer.sign(joined(older).encode())).decode()}
 

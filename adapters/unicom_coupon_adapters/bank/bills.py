@@ -101,7 +101,7 @@ class Bills:
             raise ForgedMessage("bank.bill_digest", platform=PLATFORM)
         rows = archive.with_suffix(".rows")
         split = bill_files.split(detail, rows, platform=PLATFORM, is_header=lambda _: True, is_tail=None)
-        columns = bill_files.columns_of(split.header, self._source.layout, platform=PLATFORM)
+        columns = bill_files.columns_of(split.header, self._source.layout, platform=PLATFORM, bill=BillKind.COUPON)
         for path in (detail, summary, *found.values()):
             path.unlink(missing_ok=True)
         if not split.rows_size and not any(total.rows for total in totals.values()):
@@ -125,7 +125,7 @@ class Bills:
         """What the summary declares, and the digest of the details in it."""
         cells = _only_line(path)
         of = {name: self._names.get(name, name) for name in bill_layout.SUMMARY}
-        bill_files.require(of.values(), cells, platform=PLATFORM)
+        bill_files.require(of.values(), cells, platform=PLATFORM, bill=BillKind.COUPON)
         if cells[of[bill_layout.DAY]] != f"{day:%Y%m%d}":
             bill_files.refuse("other", platform=PLATFORM, field=of[bill_layout.DAY])
         totals = {

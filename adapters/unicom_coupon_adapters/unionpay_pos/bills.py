@@ -38,6 +38,7 @@ from unicom_coupon_sdk.platform.wire import HttpRequest, TransportRules
 
 _TOTAL: Final = re.compile(rb"#TOTAL,([0-9]{1,12}),([0-9]{1,15}),([0-9]{1,15}),([0-9A-Fa-f]{64})")
 _LONGEST: Final = 64 * 1024
+_NEEDED: Final = ("clearing_date", "merchant", "cond", "type", "status", "amount_fen")
 _AROUND: Final = ' \t"'
 _KINDS: Final = dict.fromkeys(REDEEMED, RowKind.REDEMPTION) | dict.fromkeys(GIVEN_BACK, RowKind.REVERSAL)
 
@@ -118,8 +119,8 @@ class Statements:
             is_header=lambda _: True,
             is_tail=lambda line: line.startswith(b"#TOTAL,"),
         )
-        columns = bill_files.columns_of(split.header, self._source.layout, platform=PLATFORM)
-        bill_files.require(("clearing_date", "merchant"), columns, platform=PLATFORM)
+        columns = bill_files.columns_of(split.header, self._source.layout, platform=PLATFORM, bill=BillKind.COUPON)
+        bill_files.require(_NEEDED, columns, platform=PLATFORM, bill=BillKind.COUPON)
         told = _TOTAL.fullmatch(split.tail[0])
         if told is None or len(split.tail) != 1:
             bill_files.refuse("summary", platform=PLATFORM, field="#TOTAL")
@@ -183,9 +184,7 @@ class _Counted:
 def _counted(rows: Path, columns: tuple[str, ...], *, merchant: str, day: date) -> _Counted:
     """The rows looked through once. Raises ``ValidationError`` for one of another day or merchant, or that is none."""
     found = _Counted()
-    places = {
-        name: columns.index(name) for name in ("clearing_date", "merchant", "cond", "type", "status", "amount_fen")
-    }
+    places = {name: columns.index(name) for name in _NEEDED}
     wanted = {"clearing_date": f"{day:%Y%m%d}", "merchant": merchant}
     for number, line in enumerate(_lines(rows), start=1):
         cells = line.split(b",")

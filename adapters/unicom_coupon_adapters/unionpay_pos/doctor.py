@@ -76,7 +76,7 @@ def _bills(settings: UnionPayPosSettings) -> Flow[Finding]:
         state = CheckState.OK if place else CheckState.SKIP
         return _finding("unionpay_pos.check_bills", state, place=place or "-")
     state = yield from Local(lambda: _inbox_state(inbox))
-    return _finding("unionpay_pos.check_bills", state, place=inbox)
+    return _finding("unionpay_pos.check_bills", state, place=str(inbox))
 
 
 def _inbox_state(inbox: Path) -> CheckState:

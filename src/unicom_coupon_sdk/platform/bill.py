@@ -120,7 +120,7 @@ class BillSource:
     source: str = ""
 
     def opens(self, day: date) -> datetime:
-        """When the bill of ``day`` is there."""
+        """When the platform promises the bill of ``day``."""
         return datetime.combine(day + timedelta(days=self.days_after), self.ready_at, tzinfo=BEIJING)
 
     def ask_at(self, day: date, *, now: datetime) -> datetime:

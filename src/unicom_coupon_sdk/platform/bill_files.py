@@ -22,6 +22,7 @@ from typing import IO, Final, NoReturn
 
 from cryptography.hazmat.primitives.hashes import SM3, Hash
 
+from unicom_coupon_sdk.domain.bill import BillKind
 from unicom_coupon_sdk.errors import ValidationError
 from unicom_coupon_sdk.platform.bill import BillLayout, Delimited
 
@@ -166,7 +167,7 @@ def split(
     return Split(head=head, header=header, rows_size=ends - begins, rows_end=ends, tail=tail)
 
 
-def columns_of(header: bytes, layout: BillLayout, *, platform: str) -> tuple[str, ...]:
+def columns_of(header: bytes, layout: BillLayout, *, platform: str, bill: BillKind) -> tuple[str, ...]:
     """The names in a header line of separated values, stripped as the cells below them are.
 
     Raises ``ValidationError``: ``bill.no_header`` for what is no text in the layout's encoding, and
@@ -179,15 +180,15 @@ def columns_of(header: bytes, layout: BillLayout, *, platform: str) -> tuple[str
     except (UnicodeDecodeError, ValueError, csv.Error):
         refuse("no_header", platform=platform, field=layout.name)
     names = tuple(cell.strip(form.strip) for cell in cells)
-    require(layout.needed, names, platform=platform)
+    require(layout.needed, names, platform=platform, bill=bill)
     return names
 
 
-def require(needed: Iterable[str], names: Container[str], *, platform: str) -> None:
+def require(needed: Iterable[str], names: Container[str], *, platform: str, bill: BillKind) -> None:
     """Raises ``ValidationError`` ``bill.column_missing`` for the first of ``needed`` that is not among ``names``."""
     for name in needed:
         if name not in names:
-            refuse("column_missing", platform=platform, field=name)
+            refuse("column_missing", platform=platform, field=name, bill=bill.value)
 
 
 def _head(

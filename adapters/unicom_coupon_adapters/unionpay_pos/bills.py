@@ -26,6 +26,7 @@ from unicom_coupon_sdk.domain.bill import BillAnswer, BillFile, BillKind, BillNo
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import (
     ConfigurationError,
+    CouponError,
     ForgedMessage,
     PlatformUnavailable,
     PlatformUnknown,
@@ -69,16 +70,25 @@ class Statements:
         ``ValidationError`` (``bill.…``) for one that cannot be read, ``PlatformUnavailable``, and
         ``ConfigurationError`` (``unionpay_pos.bill_inbox``) for a folder that cannot be looked into.
         """
-        received: dict[str, Path] = {}
-        for merchant in self._settings.merchants:
-            path = order.folder / f"UCP_{merchant}_{order.day:%Y%m%d}.csv"
-            if not (yield from self._received(path, merchant=merchant, day=order.day)):
-                now = yield from Now()
-                yield from Local(lambda: _take_away(received.values()))
-                ready_at = self._source.ask_at(order.day, now=now)
-                return BillNotReady(platform=PLATFORM, kind=order.kind, day=order.day, ready_at=ready_at)
-            received[merchant] = path
-        return (yield from Local(lambda: self.read(received, day=order.day)))
+        wanted = {one: order.folder / f"UCP_{one}_{order.day:%Y%m%d}.csv" for one in self._settings.merchants}
+        try:
+            are_there = yield from self._all_received(wanted, day=order.day)
+        except CouponError:
+            yield from Local(lambda: bill_files.forget(order.folder))
+            raise
+        if are_there:
+            return (yield from Local(lambda: self.read(wanted, day=order.day)))
+        now = yield from Now()
+        ready_at = self._source.ask_at(order.day, now=now)
+        return BillNotReady(platform=PLATFORM, kind=order.kind, day=order.day, ready_at=ready_at)
+
+    def _all_received(self, wanted: Mapping[str, Path], *, day: date) -> Flow[bool]:
+        """Whether every merchant's file was there; else none is kept."""
+        for merchant, path in wanted.items():
+            if not (yield from self._received(path, merchant=merchant, day=day)):
+                yield from Local(lambda: _take_away(wanted.values()))
+                return False
+        return True
 
     def _received(self, path: Path, *, merchant: str, day: date) -> Flow[bool]:
         """Whether the file was there, and is now at ``path``."""
@@ -187,6 +197,8 @@ def _counted(rows: Path, columns: tuple[str, ...], *, merchant: str, day: date) 
     places = {name: columns.index(name) for name in _NEEDED}
     wanted = {"clearing_date": f"{day:%Y%m%d}", "merchant": merchant}
     for number, line in enumerate(_lines(rows), start=1):
+        if not line.strip():
+            continue
         cells = line.split(b",")
         if len(cells) < len(columns) or not line.endswith(b"\n"):
             _refuse(rows, reason="columns", line=number)
@@ -219,10 +231,12 @@ def _sum(totals: Iterable[Total]) -> Total:
 
 
 def _copied(source: Path, target: Path) -> bool:
-    """Whether ``source`` was there, and is now at ``target``. Raises ``ConfigurationError``."""
+    """Whether ``source`` was there, and is now at ``target``. Raises ``ConfigurationError`` and ``bill.too_large``."""
     try:
         if not source.parent.is_dir():
             raise NotADirectoryError(ENOTDIR, "no such folder")
+        if source.stat().st_size > bill_files.LARGEST:
+            bill_files.refuse("too_large", platform=PLATFORM, field=source.name, largest=bill_files.LARGEST)
         with source.open("rb") as file, bill_files.whole(target) as copy:
             shutil.copyfileobj(file, copy)
     except FileNotFoundError:
@@ -246,4 +260,4 @@ def _append(path: Path, *, to: Path) -> None:
 
 def _take_away(paths: Iterable[Path]) -> None:
     for path in paths:
-        path.unlink()
+        path.unlink(missing_ok=True)

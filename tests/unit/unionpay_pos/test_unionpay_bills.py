@@ -36,6 +36,7 @@ from unicom_coupon_sdk.errors import (
 )
 from unicom_coupon_sdk.platform.adapter import CheckState
 from unicom_coupon_sdk.platform.bill import BillOrder
+from unicom_coupon_sdk.platform.bill_files import LARGEST
 from unicom_coupon_sdk.platform.effects import HttpCall
 from unicom_coupon_sdk.platform.profile import Capability
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest, TransportRules
@@ -302,8 +303,9 @@ def test_a_file_that_is_not_there_yet_is_asked_for_again_in_half_an_hour(inbox: 
     assert answer.ready_at == READY + timedelta(hours=1, minutes=30)
 
 
-def test_a_file_with_windows_line_ends_and_new_columns_reads_alike(inbox: Path) -> None:
-    bill = taken(inbox, file(*(f"{line},x" for line in ROWS), header=f"{HEADER},note", end="\r\n"))
+def test_a_file_with_windows_line_ends_empty_lines_and_new_columns_reads_alike(inbox: Path) -> None:
+    rows = (*(f"{line},x" for line in ROWS), "")
+    bill = taken(inbox, file(*rows, total="5,2311,300", header=f"{HEADER},note", end="\r\n"))
     assert (bill.columns[-1], bill.declared[RowKind.REDEMPTION]) == ("note", Total(2, 2_300))
 
 
@@ -380,6 +382,20 @@ def test_the_files_of_several_merchants_are_one_bill(inbox: Path) -> None:
 def test_the_bill_waits_for_every_merchants_file(inbox: Path) -> None:
     assert isinstance(taken(inbox, file(*ROWS), **TWO), BillNotReady)
     assert list((inbox.parent / "bills").iterdir()) == []
+
+
+def test_a_file_that_fails_takes_the_others_with_it(inbox: Path) -> None:
+    (inbox / f"UCP_{OTHER}_20260520.csv").mkdir()
+    with pytest.raises(ConfigurationError, match=r"unionpay_pos\.bill_inbox"):
+        taken(inbox, file(*ROWS), **TWO)
+    assert not (inbox.parent / "bills").exists()
+
+
+def test_a_file_that_is_too_large_to_be_a_bill_is_not_copied(inbox: Path) -> None:
+    with (inbox / f"UCP_{MERCHANT}_20260520.csv").open("wb") as sparse:
+        sparse.truncate(LARGEST + 1)
+    with pytest.raises(ValidationError, match=r"bill\.too_large"):
+        taken(inbox, None)
 
 
 # --- over HTTPS ---

@@ -10,13 +10,15 @@ goes out, so a killed sandbox has lost nothing that it answered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from unicom_coupon_sdk.domain.bill import BillKind, RowKind
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
+from unicom_coupon_sdk.sandbox.bills import BillLine, MadeBill
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,20 @@ class Frame(Protocol):
 
     def registered_url(self, event: str) -> str | None:
         """The callback address that the merchant registered for ``event`` (``POST /callbacks``), if any."""
+
+    def make_bill(
+        self,
+        bill: BillKind,
+        day: date,
+        *,
+        lines: Callable[[], Iterable[BillLine]],
+        invent: Callable[[BillLine], BillLine],
+        total_of: RowKind | None = None,
+    ) -> MadeBill:
+        """The bill of a Beijing ``day``, spoiled by the faults that wait when it is first asked for, then always alike.
+
+        See ``sandbox.bills.BillBook.made``. Ask only for a day that is over.
+        """
 
 
 @dataclass(frozen=True, slots=True)

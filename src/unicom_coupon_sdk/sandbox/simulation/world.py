@@ -9,14 +9,15 @@ and in the end the network calms down, time passes, and nothing may be left open
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from unicom_coupon_sdk.client import House
 from unicom_coupon_sdk.config import Settings
+from unicom_coupon_sdk.domain.bill import BillKind, RowKind
 from unicom_coupon_sdk.domain.coupon import AmountOff, Coupon, CouponTemplate, Funding
 from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import RedeemRequest, Redemption, ReverseRequest
@@ -36,7 +37,9 @@ from unicom_coupon_sdk.flows.setting import Setting
 from unicom_coupon_sdk.ledger.preparation import memory_engine
 from unicom_coupon_sdk.platform.effects import Flow
 from unicom_coupon_sdk.platform.wire import HttpAnswer
+from unicom_coupon_sdk.sandbox.bills import BillBook, BillLine, MadeBill
 from unicom_coupon_sdk.sandbox.emulator import Callback, Emulator
+from unicom_coupon_sdk.sandbox.faults import FaultBook
 from unicom_coupon_sdk.sandbox.simulation.actor import Host
 from unicom_coupon_sdk.sandbox.simulation.holders import Holders
 from unicom_coupon_sdk.sandbox.simulation.invariants import Answers, Broken, check_ledger, check_platform
@@ -80,6 +83,19 @@ class SimulatedFrame:
     def registered_url(self, event: str) -> str | None:
         """The simulated merchant listens to everything."""
         return f"https://merchant.invalid/{event or 'news'}"
+
+    def make_bill(
+        self,
+        bill: BillKind,
+        day: date,
+        *,
+        lines: Callable[[], Iterable[BillLine]],
+        invent: Callable[[BillLine], BillLine],
+        total_of: RowKind | None = None,
+    ) -> MadeBill:
+        """As the sandbox makes it; nobody gives a world faults of this kind."""
+        book = BillBook(self.store, faults=FaultBook(self.store))
+        return book.made(bill, day, lines=lines, invent=invent, total_of=total_of)
 
 
 @dataclass(frozen=True, slots=True)

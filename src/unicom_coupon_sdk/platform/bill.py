@@ -59,6 +59,7 @@ class RowRule:
     original_no: str | None = None
     sign: int = 1
     fee: str | None = None
+    fee_sign: int = 1
     net: str | None = None
     state: str | None = None
     states: Mapping[str, RowState] = field(default_factory=dict)

@@ -9,11 +9,11 @@ from typing import Any
 import typer
 
 from pages.markdown import cell, code, say, table
-from unicom_coupon_sdk.cli import capabilities, demo, doctor, sandbox, verbs
+from unicom_coupon_sdk.cli import capabilities, demo, doctor, pos_host, pos_settle, sandbox, verbs
 from unicom_coupon_sdk.cli.app import app
 from unicom_coupon_sdk.cli.output import ExitCode
 
-REGISTERED = (capabilities, demo, doctor, sandbox, verbs)
+REGISTERED = (capabilities, demo, doctor, pos_host, pos_settle, sandbox, verbs)
 """The modules whose import puts the commands into ``app``."""
 
 EXIT_CODES = {

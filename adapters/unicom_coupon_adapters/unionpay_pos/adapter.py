@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unicom_coupon_adapters.unionpay_pos.answers import PLATFORM
+from unicom_coupon_adapters.unionpay_pos.batch_book import Settlement
 from unicom_coupon_adapters.unionpay_pos.compliance import SHIM
 from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
 from unicom_coupon_adapters.unionpay_pos.doctor import diagnose
@@ -26,6 +27,7 @@ from unicom_coupon_adapters.unionpay_pos.line import Line
 from unicom_coupon_adapters.unionpay_pos.messages import Entry
 from unicom_coupon_adapters.unionpay_pos.profile import PROFILE
 from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings, load_master_keys
+from unicom_coupon_adapters.unionpay_pos.settlement import Settling
 from unicom_coupon_adapters.unionpay_pos.terminal import State, recorded
 from unicom_coupon_adapters.unionpay_pos.terminals import SecurityChip
 from unicom_coupon_adapters.unionpay_pos.transactions import Transactions, Wish
@@ -36,7 +38,14 @@ from unicom_coupon_sdk.domain.order import Order
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.domain.verification import Method, ScanProof, TerminalProof, Testimony
-from unicom_coupon_sdk.errors import ComplianceError, Effected, PlatformRefused, PlatformUnavailable, VerificationError
+from unicom_coupon_sdk.errors import (
+    ComplianceError,
+    ConfigurationError,
+    Effected,
+    PlatformRefused,
+    PlatformUnavailable,
+    VerificationError,
+)
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, Finding, IssueOrder, VerifyOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now
 
@@ -160,6 +169,16 @@ class UnionPayPosAdapter(BaseAdapter):
         """Withdraw an unused coupon. Nothing is sent: whoever presents it is refused by the ledger."""
         now = yield from Now()
         return Outcome(effected=Effected.DONE, at=now, platform_no=void_no)
+
+    def settle(self, terminal_no: str | None = None) -> Flow[Settlement]:
+        """Settle the batch of one terminal, or carry on with that; see ``Settling.settle``.
+
+        A further call of this platform: ``client.run(adapter.settle("10000001"))``. Until it has ended, the terminal
+        takes no transactions. Raises ``ConfigurationError`` (``unionpay_pos.terminal_role``) at the host's end.
+        """
+        if self.settings.role == "host":
+            raise ConfigurationError("unionpay_pos.terminal_role", field="platforms.unionpay_pos.role")
+        return Settling(self.terminal(terminal_no), voids=self.settings.void_in_totals).settle()
 
     def _verdict(self, operation_id: str) -> Flow[Outcome]:
         operation = yield from recorded(operation_id)

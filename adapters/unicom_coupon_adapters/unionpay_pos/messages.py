@@ -351,6 +351,25 @@ def batch_details(terminal: Terminal, *, sequence: Sequence, details: tuple[Batc
     return _management(terminal, sequence, mti="0320", network="201", more={48: pack_details(details)})
 
 
+def batch_return(terminal: Terminal, *, sequence: Sequence, original: Redeemed, reference: str) -> Message:
+    """Uploads one return of a batch whose totals did not agree, as a notice of its own.
+
+    ``sequence`` and ``reference`` are the return's, ``original`` the redemption that it gave back. Which of 203 to 206
+    a return takes is not confirmed; 205 is the upload of what was done in a batch that does not agree.
+    """
+    kind = TransactionType(kind="25", batch=f"{sequence.batch:06d}", network="205").packed()
+    more = {
+        3: "200000",
+        4: _amount(original.amount_fen),
+        25: COUPON_CONDITION,
+        37: reference,
+        49: YUAN,
+        60: kind,
+        61: original.original(with_date=True),
+    }
+    return _management(terminal, sequence, mti="0320", network="205", more=more)
+
+
 def batch_end(terminal: Terminal, *, sequence: Sequence, sent: int, is_balanced: bool) -> Message:
     """Ends the upload of a batch with the number of details ``sent``."""
     if not 0 <= sent <= 9999:

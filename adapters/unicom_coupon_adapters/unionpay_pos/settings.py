@@ -24,6 +24,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, model_validator
 
+from unicom_coupon_adapters.unionpay_pos.batch_book import VoidTotals
 from unicom_coupon_adapters.unionpay_pos.keys import Cipher, MasterKey
 from unicom_coupon_adapters.unionpay_pos.mac import MacAlgorithm
 from unicom_coupon_adapters.unionpay_pos.messages import SignOn
@@ -68,7 +69,8 @@ class UnionPayPosSettings(Value):
 
     ``verify_decline_mac``: a decline without a right MAC is not believed, because on a line without TLS anybody could
     have sent it; switch it off only for a host that sends no MAC with declines, inside TLS. ``sign_on`` and ``mac`` are
-    what the acquirer gave the terminals.
+    what the acquirer gave the terminals. ``void_in_totals``: a batch's totals count a void as a credit, or with
+    ``removed`` take its redemption out of the debits.
     """
 
     role: Literal["terminal", "host"] = "terminal"
@@ -89,6 +91,7 @@ class UnionPayPosSettings(Value):
     f59_len_digits: Literal[2, 3] = 3
     device: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")] = "04"
     licence: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}$")] = "3125"
+    void_in_totals: VoidTotals = "credit"
 
     @model_validator(mode="after")
     def _checked(self) -> Self:

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 from tests.unit.unionpay_pos.bench import ORDER, RawTerminal, block, code_of
-from tests.unit.unionpay_pos.host_bench import HostBench, settings
+from tests.unit.unionpay_pos.host_bench import NUMBERS, HostBench, settings
 
 from unicom_coupon_adapters.unionpay_pos import messages
 from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed
 from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
 from unicom_coupon_adapters.unionpay_pos.framing import Frame, header_of
 from unicom_coupon_adapters.unionpay_pos.host import UnionPayPosHost
+from unicom_coupon_adapters.unionpay_pos.hosting.settlements import Settled
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.mac import MacKey
 from unicom_coupon_adapters.unionpay_pos.messages import Reason, Sequence
-from unicom_coupon_adapters.unionpay_pos.subfields import Balance, Totals, parse_totals
+from unicom_coupon_adapters.unionpay_pos.subfields import Balance, BatchDetail, Totals, parse_totals
 from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
 from unicom_coupon_sdk.errors import ConfigurationError
 
@@ -208,6 +209,114 @@ def test_settlement_counts_what_stands(bench: HostBench) -> None:
     assert (terminal.batch, code_of(terminal.call(terminal.redeem(bench.code())))) == (2, "00")
 
 
+def upload(terminal: RawTerminal, bench: HostBench, *records: tuple[str, int], count: int | None = None) -> list[str]:
+    """Upload records and the end; the answers' codes."""
+    details = tuple(BatchDetail(trace=trace, amount_fen=fen) for trace, fen in records)
+    sent = [messages.batch_details(terminal.card, sequence=terminal.next(), details=details)] if details else []
+    told = len(details) if count is None else count
+    end = messages.batch_end(terminal.card, sequence=terminal.next(), sent=told, is_balanced=not details)
+    return [code_of(terminal.manage(message)) for message in (*sent, end)]
+
+
+def settled(bench: HostBench, *, batch: int = 1) -> Settled:
+    found = bench.run(bench.host.settled(NUMBERS[0], batch=batch))
+    assert found is not None
+    return found
+
+
+def test_an_uneven_batch_is_compared_record_by_record(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    both, ours = (terminal.redeem(bench.code()) for _ in range(2))
+    assert [code_of(terminal.call(request)) for request in (both, ours)] == ["00", "00"]
+    totals = Totals(debit_fen=5_000, debits=2)
+    answer = terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=totals))
+    halves = parse_totals(answer.text(48))
+    assert halves == (
+        Totals(debit_fen=4_000, debits=2, balance=Balance.UNBALANCED),
+        Totals(balance=Balance.BALANCED),
+    )
+    assert not settled(bench).is_ended
+    assert upload(terminal, bench, (both.text(11), 2_000), ("009999", 3_000)) == ["00", "00"]
+    found = settled(bench)
+    assert (found.theirs, found.is_ended) == (totals, True)
+    assert (found.unknown_here, found.not_told) == (("009999",), (ours.text(11),))
+
+
+def test_an_even_batch_has_no_differences(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    terminal.call(terminal.redeem(bench.code()))
+    totals = Totals(debit_fen=2_000, debits=1)
+    terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=totals))
+    assert upload(terminal, bench) == ["00"]
+    found = settled(bench)
+    assert (found.ours.balance, found.is_ended, found.unknown_here, found.not_told) == (Balance.BALANCED, True, (), ())
+    assert bench.run(bench.host.settled(NUMBERS[1], batch=1)) is None
+
+
+def test_totals_and_records_that_come_twice_count_once(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    totals = messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debit_fen=1, debits=1))
+    terminal.manage(totals)
+    details = messages.batch_details(
+        terminal.card, sequence=terminal.next(), details=(BatchDetail(trace="000031", amount_fen=1),)
+    )
+    for message in (details, totals, details):
+        terminal.manage(message)
+    assert upload(terminal, bench, count=2) == ["64"]
+    assert upload(terminal, bench, count=1) == ["00"]
+
+
+def test_a_return_is_taken_in_as_a_notice(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debits=1)))
+    original = messages.Redeemed(sequence=Sequence(trace=31, batch=1), amount_fen=5_000)
+    notice = messages.batch_return(terminal.card, sequence=terminal.next(), original=original, reference="031800000001")
+    assert code_of(terminal.manage(notice)) == "00"
+    assert upload(terminal, bench, count=1) == ["00"]
+
+
+def test_an_upload_before_its_totals_or_of_another_batch_is_refused(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    assert upload(terminal, bench, ("000031", 1)) == ["12", "12"]
+    terminal.batch = 9
+    assert upload(terminal, bench, ("000031", 1)) == ["77", "77"]
+
+
+@pytest.mark.parametrize("told", ["", "1", "00001"])
+def test_a_number_of_records_that_is_none_is_a_format_error(bench: HostBench, told: str) -> None:
+    terminal = bench.terminal()
+    terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debits=1)))
+    end = messages.batch_end(terminal.card, sequence=terminal.next(), sent=1, is_balanced=False)
+    assert code_of(terminal.manage(Message("0320", {**end.fields, 48: told}))) == "30"
+
+
+def test_a_batch_takes_no_more_records_than_its_totals_can_count(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debits=1)))
+    codes = []
+    for first in range(1, 2_009, 8):
+        details = tuple(BatchDetail(trace=f"{first + number:06d}", amount_fen=1) for number in range(8))
+        message = messages.batch_details(terminal.card, sequence=terminal.next(), details=details)
+        codes.append(code_of(terminal.manage(message)))
+    assert codes == ["00"] * 249 + ["30"] * 2
+
+
+def test_every_answer_has_a_reference_of_its_own(bench: HostBench) -> None:
+    terminal, code = bench.terminal(), bench.code()
+    request = terminal.redeem(code)
+    asked = [
+        request,
+        terminal.redeem(code),
+        messages.reversal(request, reason=Reason.NO_ANSWER),
+        messages.enquiry(terminal.card, sequence=terminal.next(), code=code),
+    ]
+    answers = [terminal.call(message) for message in asked]
+    answers.append(terminal.manage(messages.echo(terminal.card, sequence=terminal.next())))
+    references = [answer.text(37) for answer in answers if answer is not None]
+    assert len(set(references)) == 5
+    assert all(len(reference) == 12 for reference in references)
+
+
 def test_the_outcome_query_names_the_original(bench: HostBench) -> None:
     terminal, code = bench.terminal(), bench.code()
     request = terminal.redeem(code)
@@ -321,3 +430,26 @@ def test_our_own_client_redeems_and_takes_back_through_our_own_host(bench: HostB
         assert till.run(lane.carry_out(wish)).effected.value == "done"
         assert bench.state(code) == "redeemed"
         assert all(finding.state.value != "fail" for finding in till.diagnose("unionpay_pos"))
+
+
+def test_our_own_client_settles_both_ways_with_our_own_host(bench: HostBench) -> None:
+    from unicom_coupon_adapters.unionpay_pos.transactions import Wish
+
+    deadline = bench.client.clock.now().replace(year=2999)
+    with CouponClient(settings(bench.directory, role="terminal", port=bench.port, ledger="till.db")) as till:
+        adapter = till.setting.adapter("unionpay_pos")
+        for number in range(9):
+            wish = Wish(f"EVEN{number}", "redeem", bench.code(), 2_000, deadline, about=ORDER)
+            till.run(adapter.terminal(None).carry_out(wish))  # type: ignore[attr-defined]
+        even = till.run(adapter.settle())  # type: ignore[attr-defined]
+        assert (even.is_balanced, even.delivered, even.totals.debits) == (True, 0, 9)
+        foreign = bench.terminal()
+        foreign.trace = 500_000
+        foreign.call(foreign.redeem(bench.code()))
+        till.run(adapter.terminal(None).line.sign_on())  # type: ignore[attr-defined]
+        wish = Wish("ODD", "redeem", bench.code(), 2_000, deadline, about=ORDER)
+        till.run(adapter.terminal(None).carry_out(wish))  # type: ignore[attr-defined]
+        uneven = till.run(adapter.settle())  # type: ignore[attr-defined]
+        assert (uneven.is_balanced, uneven.delivered, uneven.batch) == (False, 1, 2)
+    found = settled(bench, batch=2)
+    assert (found.is_ended, found.unknown_here, found.not_told) == (True, (), ("500001",))

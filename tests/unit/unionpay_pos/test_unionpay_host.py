@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,14 @@ from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed
 from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
 from unicom_coupon_adapters.unionpay_pos.framing import Frame, header_of
 from unicom_coupon_adapters.unionpay_pos.host import UnionPayPosHost
+from unicom_coupon_adapters.unionpay_pos.hosting import desk as desk_module
 from unicom_coupon_adapters.unionpay_pos.hosting.settlements import Settled
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.mac import MacKey
 from unicom_coupon_adapters.unionpay_pos.messages import Reason, Sequence
 from unicom_coupon_adapters.unionpay_pos.subfields import Balance, BatchDetail, Totals, parse_totals
 from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
+from unicom_coupon_sdk.domain.redemption import RedeemRequest, ReverseRequest
 from unicom_coupon_sdk.errors import ConfigurationError
 
 
@@ -207,6 +209,177 @@ def test_settlement_counts_what_stands(bench: HostBench) -> None:
     assert code_of(terminal.manage(messages.sign_off(terminal.card, sequence=terminal.next()))) == "00"
     terminal.sign_on()
     assert (terminal.batch, code_of(terminal.call(terminal.redeem(bench.code())))) == (2, "00")
+
+
+# --- what a crash leaves behind ---
+
+
+def content(terminal: RawTerminal, message: Message) -> bytes:
+    assert terminal.key is not None
+    return Frame(bytes.fromhex("6000030000"), header_of(), terminal.key.seal(pack_unsealed(message))).content
+
+
+class Dead(BaseException):
+    """The process has died here."""
+
+
+@contextlib.contextmanager
+def dying(bench: HostBench, name: str) -> Iterator[None]:
+    """The desk dies where it would go on with ``name``; after the block another process goes on."""
+    desk = bench.host._desk
+
+    def die(*_: object) -> None:
+        raise Dead
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(desk, name, die)
+        yield
+
+
+@pytest.fixture
+def past(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lets the time go by in which a message could still be on its way."""
+    return lambda: monkeypatch.setattr(desk_module, "LATEST_S", 0.0)
+
+
+def lost(bench: HostBench, terminal: RawTerminal, message: Message) -> None:
+    """Send a message whose process dies before it can answer."""
+    with contextlib.suppress(Dead):
+        terminal.call(message)
+        pytest.fail("it was answered")
+
+
+def done(bench: HostBench, terminal: RawTerminal) -> tuple[str, messages.Redeemed]:
+    code = bench.code()
+    request = terminal.redeem(code)
+    answer = terminal.call(request)
+    assert answer is not None
+    return code, terminal.redeemed(request, answer)
+
+
+def asked_about(terminal: RawTerminal, message: Message, code: str) -> tuple[str, str | None]:
+    at = Sequence(trace=int(message.text(11)), batch=int(message.text(60)[2:8]))
+    original = messages.Redeemed(sequence=at, amount_fen=2_000)
+    answer = terminal.call(
+        messages.outcome_query(terminal.card, sequence=terminal.next(), code=code, original=original)
+    )
+    told = block(answer) if answer is not None and 62 in answer else {}
+    return code_of(answer), told.get(Tag.ORIGINAL_RESPONSE)
+
+
+def test_the_reversal_of_a_void_that_died_half_way_is_answered_when_its_end_is_known(
+    bench: HostBench, past: Callable[[], None]
+) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    void = messages.void(terminal.card, sequence=terminal.next(), code=code, original=original)
+    with dying(bench, "_voided"):
+        lost(bench, terminal, void)
+    assert bench.state(code) == "available"
+    back = messages.reversal(void, reason=Reason.NO_ANSWER)
+    assert terminal.call(back) is None
+    past()
+    assert (code_of(terminal.call(back)), bench.state(code)) == ("00", "redeemed")
+    assert code_of(terminal.call(void)) == "94"
+
+
+def test_the_reversal_of_a_void_that_never_reached_the_ledger_undoes_nothing(
+    bench: HostBench, past: Callable[[], None]
+) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    void = messages.void(terminal.card, sequence=terminal.next(), code=code, original=original)
+    with dying(bench, "_name_original"):
+        lost(bench, terminal, void)
+    past()
+    assert code_of(terminal.call(messages.reversal(void, reason=Reason.NO_ANSWER))) == "00"
+    assert bench.state(code) == "redeemed"
+    assert code_of(terminal.call(void)) == "91"
+
+
+def test_a_void_that_is_reversed_while_it_is_carried_out_ends_as_a_redemption(
+    bench: HostBench, past: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    void = messages.void(terminal.card, sequence=terminal.next(), code=code, original=original)
+    back = content(terminal, messages.reversal(void, reason=Reason.NO_ANSWER))
+    genuine = bench.client.reverse
+
+    async def slow(request: ReverseRequest) -> object:
+        past()
+        assert await bench.host.answer(back) is not None  # so late that the host takes the void for dead
+        return await genuine(request)
+
+    monkeypatch.setattr(bench.client, "reverse", slow)
+    assert code_of(terminal.call(void)) == "91"
+    assert bench.state(code) == "redeemed"
+
+
+def test_a_return_that_died_half_way_is_told_of_by_its_end(bench: HostBench, past: Callable[[], None]) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    back = messages.give_back(terminal.card, sequence=terminal.next(), code=code, original=original)
+    with dying(bench, "_voided"):
+        lost(bench, terminal, back)
+    assert asked_about(terminal, back, code) == ("00", "98")
+    past()
+    assert asked_about(terminal, back, code) == ("00", "00")
+    assert bench.state(code) == "available"
+
+
+def test_a_redemption_that_died_half_way_is_told_of_by_its_end(bench: HostBench, past: Callable[[], None]) -> None:
+    terminal, code, other = bench.terminal(), bench.code(), bench.code()
+    redeem, never = terminal.redeem(code), terminal.redeem(other)
+    with dying(bench, "_approved"):
+        lost(bench, terminal, redeem)
+    with dying(bench, "_request"):
+        lost(bench, terminal, never)
+    assert [asked_about(terminal, one, code)[1] for one in (redeem, never)] == ["98", "98"]
+    past()
+    assert asked_about(terminal, redeem, code) == ("00", "00")
+    assert asked_about(terminal, never, other) == ("00", "91")
+    assert (bench.state(code), bench.state(other)) == ("redeemed", "available")
+    assert code_of(terminal.call(redeem)) == "00"
+
+
+def test_a_cancel_job_waits_for_what_may_still_reach_the_ledger(
+    bench: HostBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, code = bench.terminal(), bench.code()
+    request = terminal.redeem(code)
+    back = content(terminal, messages.reversal(request, reason=Reason.NO_ANSWER))
+    genuine = bench.client.redeem
+
+    async def slow(wish: RedeemRequest) -> object:
+        assert await bench.host.answer(back) is not None
+        assert await bench.host.run_cancels() == 1
+        return await genuine(wish)
+
+    monkeypatch.setattr(bench.client, "redeem", slow)
+    assert code_of(terminal.call(request)) == "94"
+    assert bench.run(bench.host.run_cancels()) == 0
+    assert bench.state(code) == "available"
+
+
+def test_what_comes_to_the_ledger_after_its_cancel_job_is_cancelled_again(
+    bench: HostBench, past: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, code = bench.terminal(), bench.code()
+    request = terminal.redeem(code)
+    back = content(terminal, messages.reversal(request, reason=Reason.NO_ANSWER))
+    genuine = bench.client.redeem
+
+    async def slow(wish: RedeemRequest) -> object:
+        assert await bench.host.answer(back) is not None
+        past()
+        assert await bench.host.run_cancels() == 0
+        return await genuine(wish)
+
+    monkeypatch.setattr(bench.client, "redeem", slow)
+    assert code_of(terminal.call(request)) == "94"
+    assert bench.run(bench.host.run_cancels()) == 0
+    assert bench.state(code) == "available"
 
 
 def upload(terminal: RawTerminal, bench: HostBench, *records: tuple[str, int], count: int | None = None) -> list[str]:

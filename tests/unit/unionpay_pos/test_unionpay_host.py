@@ -17,7 +17,7 @@ from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed
 from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
 from unicom_coupon_adapters.unionpay_pos.framing import Frame, header_of
 from unicom_coupon_adapters.unionpay_pos.host import UnionPayPosHost
-from unicom_coupon_adapters.unionpay_pos.hosting import desk as desk_module
+from unicom_coupon_adapters.unionpay_pos.hosting import cancels
 from unicom_coupon_adapters.unionpay_pos.hosting.settlements import Settled
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.mac import MacKey
@@ -239,7 +239,7 @@ def dying(bench: HostBench, name: str) -> Iterator[None]:
 @pytest.fixture
 def past(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Lets the time go by in which a message could still be on its way."""
-    return lambda: monkeypatch.setattr(desk_module, "LATEST_S", 0.0)
+    return lambda: monkeypatch.setattr(cancels, "LATEST_S", 0.0)
 
 
 def lost(bench: HostBench, terminal: RawTerminal, message: Message) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from unicom_coupon_adapters.unionpay_pos.coupon_block import CouponState, Tag
 from unicom_coupon_adapters.unionpay_pos.hosting import book
 from unicom_coupon_adapters.unionpay_pos.hosting.asked import Asked, Told
 from unicom_coupon_adapters.unionpay_pos.hosting.book import Stage
+from unicom_coupon_adapters.unionpay_pos.hosting.cancels import is_past, run_cancels
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.messages import COUPON_CONDITION
 from unicom_coupon_adapters.unionpay_pos.subfields import Original
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 BUDGET_S: Final = 20.0
 """Seconds that a verification may take; it must end well before a terminal gives up at 60 (sheet 1.3)."""
-
-LATEST_S: Final = 60.0
-"""Seconds after which a message that was received can no longer reach the ledger: its budget, thrice."""
 
 MOST_WRONG: Final = 5
 WRONG_S: Final = 600.0
@@ -404,7 +401,7 @@ class Desk:
 
         What never reached the ledger is declined with 91, "not done". ``asked`` is of the same terminal.
         """
-        if found["stage"] != Stage.RECEIVED or not _is_past(found, at=asked.now):
+        if found["stage"] != Stage.RECEIVED or not is_past(found, at=asked.now):
             return found
         batch, trace = found["key"].split("|")[2:]
         message = Message(asked.message.mti, {**asked.message.fields, 11: trace})
@@ -442,40 +439,10 @@ class Desk:
         await self._noted(lambda notes: self._voided(notes, received, reversal))
 
     async def run_cancels(self) -> int:
-        """Carry out the cancel jobs that can be; how many are left. What fails stays written and is tried again."""
-        left = 0
-        for key in await self._noted(book.cancels):
-            left += not await self._cancel(key)
-        return left
-
-    async def _cancel(self, key: str) -> bool:
-        found = await self._noted(lambda notes: book.transaction(notes, key))
-        try:
-            is_done = await self._cancelled(found)
-        except CouponError:
-            return False
-        if is_done:
-            await self._noted(lambda notes: book.close_cancel(notes, key, stage=Stage.CANCELLED))
-        return is_done
-
-    async def _cancelled(self, found: Mapping[str, Any]) -> bool:
-        if any(not task.done() for task in self._late):
-            return False  # a late verification may still hold its coupon
-        ledger, merchant = self._client.setting.ledger, self._client.setting.merchant_id
-        redemption = await self._client.read(ledger.redemption_of_key(merchant, found["idem"]))
-        if redemption is None:  # nothing to undo, once the message cannot be on its way to the ledger any more
-            return _is_past(found, at=self._client.clock.now())
-        if redemption.state in {OperationState.RELEASED, OperationState.REVERSED}:
-            return True
-        if redemption.state is not OperationState.DONE:
-            redemption = await self._client.query(redemption.redemption_id)
-            if redemption.state is not OperationState.DONE:
-                return redemption.state in {OperationState.RELEASED, OperationState.REVERSED}
-        key = f"{found['idem'][:56]}.cancel"
-        reversal = await self._client.reverse(
-            ReverseRequest(idempotency_key=key, redemption_id=redemption.redemption_id)
-        )
-        return reversal.state is OperationState.DONE
+        """Carry out the cancel jobs that can be; how many are left. None while a late verification is under way."""
+        if any(not task.done() for task in self._late):  # it may still hold its coupon
+            return len(await self._noted(book.cancels))
+        return await run_cancels(self._client)
 
 
 _NAMED: Final = ((12, "time"), (13, "date"), (15, "clearing"), (37, "reference"), (38, "authorization"))
@@ -493,11 +460,6 @@ def _repeated(known: Mapping[str, Any]) -> Told:
     if known["type"] == "22":
         tags[Tag.STATE] = CouponState.USED.value
     return Told(fields=fields, tags=tags)
-
-
-def _is_past(found: Mapping[str, Any], *, at: datetime) -> bool:
-    """Whether a message can no longer be on its way from here to the ledger."""
-    return bool(at.timestamp() >= found.get("at", 0.0) + LATEST_S)
 
 
 def _order_no(asked: Asked) -> str:

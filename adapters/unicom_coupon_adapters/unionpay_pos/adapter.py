@@ -26,6 +26,7 @@ from unicom_coupon_adapters.unionpay_pos.keys import MasterKey
 from unicom_coupon_adapters.unionpay_pos.line import Line
 from unicom_coupon_adapters.unionpay_pos.messages import Entry
 from unicom_coupon_adapters.unionpay_pos.profile import PROFILE
+from unicom_coupon_adapters.unionpay_pos.receipts import Receipts, Slip
 from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings, load_master_keys
 from unicom_coupon_adapters.unionpay_pos.settlement import Settling
 from unicom_coupon_adapters.unionpay_pos.terminal import State, recorded
@@ -176,9 +177,22 @@ class UnionPayPosAdapter(BaseAdapter):
         A further call of this platform: ``client.run(adapter.settle("10000001"))``. Until it has ended, the terminal
         takes no transactions. Raises ``ConfigurationError`` (``unionpay_pos.terminal_role``) at the host's end.
         """
+        self._require_terminal()
+        return Settling(self.terminal(terminal_no), voids=self.settings.void_in_totals).settle()
+
+    def send_receipt(self, redemption_id: str, slip: Slip) -> Flow[None]:
+        """Upload the electronic receipt of a redemption or reversal that is done; see ``Receipts.upload``.
+
+        A further call of this platform, as ``settle`` is, and at the terminal's end only.
+        """
+        self._require_terminal()
+        operation = yield from recorded(redemption_id)
+        number = None if operation is None else operation.note["terminal"]
+        yield from Receipts(self.terminal(number)).upload(redemption_id, slip)
+
+    def _require_terminal(self) -> None:
         if self.settings.role == "host":
             raise ConfigurationError("unionpay_pos.terminal_role", field="platforms.unionpay_pos.role")
-        return Settling(self.terminal(terminal_no), voids=self.settings.void_in_totals).settle()
 
     def _verdict(self, operation_id: str) -> Flow[Outcome]:
         operation = yield from recorded(operation_id)

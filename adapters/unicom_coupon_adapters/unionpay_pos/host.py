@@ -6,9 +6,9 @@
         async with UnionPayPosHost(client) as host:
             port = await host.start("0.0.0.0", 8583, tls=context)
 
-Every financial message must have a right MAC of its registered terminal, and every answer to one has a MAC; before that
-only 03, 77, 97 and A0 are said. What is answered is durable first. A host that is killed and started again carries on:
-cancel jobs are in the ledger's database, and half-done verifications are found again by their keys.
+Every financial message and every receipt must have a right MAC of its registered terminal, and every answer to one has
+a MAC; before that only 03, 77, 97 and A0 are said. What is answered is durable first. A host that is killed and started
+again carries on: cancel jobs are in the ledger's database, and half-done verifications are found again by their keys.
 
 Peers are bounded in everything that they choose: number of connections, size and speed of frames, idle time, frames in
 flight, and how much unread answer may pile up.
@@ -29,7 +29,7 @@ from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed, unpac
 from unicom_coupon_adapters.unionpay_pos.coupon_block import MAGIC, CouponBlock
 from unicom_coupon_adapters.unionpay_pos.frame_errors import FrameError
 from unicom_coupon_adapters.unionpay_pos.framing import LARGEST, Frame, FrameReader
-from unicom_coupon_adapters.unionpay_pos.hosting import book, day
+from unicom_coupon_adapters.unionpay_pos.hosting import book, day, receipts
 from unicom_coupon_adapters.unionpay_pos.hosting.asked import Asked, Told, answer_to
 from unicom_coupon_adapters.unionpay_pos.hosting.desk import BUDGET_S, Desk
 from unicom_coupon_adapters.unionpay_pos.hosting.settlements import Settled, settled
@@ -144,13 +144,13 @@ class UnionPayPosHost:
         refused = self._refused(asked)
         if refused is not None:
             return self._plain(frame, asked, Told(refused))
-        if message.mti in day.TYPES:
+        if message.mti in day.TYPES and not receipts.is_receipt(asked):
             try:
                 told = await self._day.serve(asked)
             except FrameError:
                 told = Told("30")
             return self._plain(frame, asked, await self._referenced(asked, told))
-        if message.mti not in _FINANCIAL:
+        if message.mti not in _FINANCIAL and not receipts.is_receipt(asked):
             return self._plain(frame, asked, Told("40"))
         return await self._financial(frame, asked)
 
@@ -177,6 +177,8 @@ class UnionPayPosHost:
         return frame.answer(body).content
 
     async def _told(self, asked: Asked) -> Told:
+        if receipts.is_receipt(asked):
+            return await self._client.run(book.written(lambda notes: receipts.take(notes, asked)))
         handler = self._desk.handler(asked)
         if handler is None:
             return Told("40")

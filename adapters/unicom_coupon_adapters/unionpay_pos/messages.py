@@ -338,6 +338,26 @@ def echo(terminal: Terminal, *, sequence: Sequence) -> Message:
     return _management(terminal, sequence, mti="0820", network="301", more={})
 
 
+def receipt(terminal: Terminal, *, original: Redeemed, clearing: str, tags: bytes, image: bytes) -> Message:
+    """Uploads the receipt of ``original``, under its trace and batch: field 55 in ``tags``, an image in field 62.
+
+    ``clearing`` is the original's clearing day, MMDD. This one has a MAC. Raises ``FrameError``
+    ``unionpay_pos.frame_missing`` unless ``original`` has the answer's reference.
+    """
+    if original.reference is None:
+        refuse("missing", field="37")
+    kind = TransactionType(kind="07", batch=f"{original.sequence.batch:06d}", network="800").packed()
+    more: dict[int, FieldValue] = {
+        4: _amount(original.amount_fen),
+        15: clearing,
+        37: original.reference,
+        55: tags,
+        60: kind,
+        62: image,
+    }
+    return _management(terminal, original.sequence, mti="0820", network="800", more=more)
+
+
 def settlement(
     terminal: Terminal, *, sequence: Sequence, domestic: Totals, foreign: Totals | None = None, operator: str = "01"
 ) -> Message:

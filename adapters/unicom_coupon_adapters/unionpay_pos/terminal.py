@@ -266,6 +266,15 @@ class TerminalBook:
 
         return noting(PLATFORM, write)
 
+    def annotate(self, operation: Operation, **told: str) -> Transact[None]:
+        """Add to an operation's note what has no bearing on its state."""
+
+        def write(notes: Notebook) -> None:
+            known = notes.get(_operation(operation.operation_id)) or operation.note
+            notes.put(_operation(operation.operation_id), {**known, **told})
+
+        return noting(PLATFORM, write)
+
     def owed(self, *, now: datetime, parked_again_s: float = PARKED_AGAIN_S) -> Transact[tuple[Operation, ...]]:
         """The operations whose reversal is due: lost ones, those that a crash left behind, parked ones now and then."""
 

@@ -318,7 +318,7 @@ class Transactions:
             self.line.terminal,
             sequence=operation.sequence,
             code=wish.code,
-            original=_redeemed(wish.original),
+            original=redeemed_of(wish.original),
             key=wish.operation_id,
         )
 
@@ -367,7 +367,8 @@ class Transactions:
         )
 
 
-def _redeemed(original: Operation) -> Redeemed:
+def redeemed_of(original: Operation) -> Redeemed:
+    """A transaction as later ones name it. Raises ``PlatformRefused`` when its answer did not name it."""
     for name in ("reference", "unicom_no"):
         if original.text(name) is None:
             raise PlatformRefused("unionpay_pos.original_unnamed", platform=PLATFORM, field=name)
@@ -410,13 +411,13 @@ def _done(operation: Operation, *, now: datetime) -> Outcome:
     }
     return Outcome(
         effected=Effected.DONE,
-        at=_instant(note, now=now),
+        at=instant_of(note, now=now),
         platform_no=operation.text("reference") or operation.operation_id,
         refs={name: value for name, value in refs.items() if value},
     )
 
 
-def _instant(note: Mapping[str, Any], *, now: datetime) -> datetime:
+def instant_of(note: Mapping[str, Any], *, now: datetime) -> datetime:
     """The host's local date and time as an instant; ``now`` where they are no time."""
     try:
         day = date_of(note.get("date", ""), near=now)

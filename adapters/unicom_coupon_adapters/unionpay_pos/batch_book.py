@@ -96,7 +96,7 @@ def opened(notes: Notebook, name: str) -> dict[str, Any]:
     """The batch's note; one that had ended is begun anew, because its number has come round again."""
     empty = {kind: {"count": 0, "fen": 0} for kind in ("redeem", "void", "return")}
     first = {**empty, "step": Step.OPEN, "trace": 0, "delivered": 0, "domestic": "", "foreign": ""}
-    found = notes.opened(name, first=first)
+    found = notes.get(name) or notes.opened(name, first=first)
     return first if found["step"] in ENDED else found
 
 

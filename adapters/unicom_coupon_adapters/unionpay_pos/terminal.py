@@ -210,8 +210,8 @@ class TerminalBook:
                 raise PlatformUnavailable("unionpay_pos.sign_on_needed", platform=PLATFORM)
             if terminal["settling"]:
                 raise PlatformUnavailable("unionpay_pos.settling", platform=PLATFORM, terminal=self.number)
-            batch = batch_book.opened(notes, self.batch_name(terminal["batch"]))
-            if batch_book.is_full(batch, coming=len(terminal["open"])):
+            batch = notes.get(self.batch_name(terminal["batch"]))
+            if batch is not None and batch_book.is_full(batch, coming=len(terminal["open"])):
                 raise PlatformUnavailable("unionpay_pos.batch_full", platform=PLATFORM, terminal=self.number)
             written = {
                 **note,

@@ -146,7 +146,8 @@ class Transactions:
         yield from self._reverse_owed(parked_again_s=BETWEEN_SENDS_S)
         now = yield from Now()
         for operation in (yield from self._book.unfinished()):
-            if operation.state in {State.ASKED, State.PARKED}:
+            is_over = operation.state is not State.SENT or operation.note["until"] < now.timestamp()
+            if is_over:  # else somebody is waiting for its answer
                 yield from self._asked(operation, now=now)
         left = yield from self._book.unfinished()
         if left:
@@ -215,12 +216,14 @@ class Transactions:
         """The host's word, and what follows from it for the book.
 
         Undone and declined are final. "Not found" is final for what the host has spoken of before, and for what was
-        parked long ago; of anything else the original may still be on its way, and its reversal stays owed.
+        parked, or sent and never to be reversed, long ago. Of anything else the original may still be on its way, and
+        its reversal stays owed.
         """
         quiet_since = (now - timedelta(seconds=REVERSAL_LIFETIME_S)).timestamp()
         answer = yield from self.outcome_of(operation)
         if answer.code == "25":
-            known = frozenset({State.ASKED})
+            is_long_ago = not operation.note["reversible"] and operation.note["until"] < quiet_since
+            known = _NOT_REVERSED if is_long_ago else frozenset({State.ASKED})
             if (yield from self._book.conclude(operation, State.DECLINED, only_from=known)) is None:
                 parked = frozenset({State.PARKED})
                 yield from self._book.conclude(operation, State.DECLINED, only_from=parked, quiet_since=quiet_since)

@@ -215,6 +215,20 @@ def test_what_the_host_itself_left_open_is_asked_about_first(till: Till, off_fen
     assert till.note()["open"] == []
 
 
+@pytest.mark.parametrize(("lost", "credits"), [("drop_after", 1), ("drop_before", 0)])
+def test_a_return_without_an_answer_is_asked_about_until_it_is_certain(till: Till, lost: str, credits: int) -> None:  # noqa: A002
+    redemption = till.redeem(till.coupon())
+    till.settle()
+    till.fault(lost, "0220")
+    assert till.back(redemption) is OperationState.UNKNOWN
+    if not credits:
+        with pytest.raises(PlatformUnavailable, match="unfinished"):
+            till.settle()
+        till.sandbox.control.advance(500)
+    settled = till.settle()
+    assert (settled.is_balanced, settled.totals.credits) == (True, credits)
+
+
 def test_while_a_transaction_is_under_way_nothing_is_settled(till: Till) -> None:
     book = till.terminal.line.book
     till.redeem(till.coupon())

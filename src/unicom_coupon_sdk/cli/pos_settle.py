@@ -40,7 +40,7 @@ def pos_settle(
         columns = [say(f"cli.column.{name}") for name in _COLUMNS]
         told = [{**found, "balance": say(f"cli.{found['balance']}")} for found in settled]
         rows = [[found[name] for name in _COLUMNS] for found in told]
-        printer.rows(say("cli.settled", count=len(settled)), columns, rows)
+        printer.rows(say("cli.pos_settled", count=len(settled)), columns, rows)
         for failed in errors:
             printer.error(failed)
     return exit_code_of(errors[0]) if errors else ExitCode.OK

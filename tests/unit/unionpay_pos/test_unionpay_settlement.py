@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from tests.unit.unionpay_pos.samples import VECTORS, message_of
 from tests.unit.unionpay_pos.till import PLATFORM, Till
 
 from unicom_coupon_adapters.unionpay_pos import messages
-from unicom_coupon_adapters.unionpay_pos.batch_book import Settlement, Step
+from unicom_coupon_adapters.unionpay_pos.batch_book import Step
 from unicom_coupon_adapters.unionpay_pos.codec import pack, unpack
+from unicom_coupon_adapters.unionpay_pos.emulation import management
 from unicom_coupon_adapters.unionpay_pos.messages import Redeemed, Sequence
-from unicom_coupon_adapters.unionpay_pos.subfields import Balance, Totals, parse_details
+from unicom_coupon_adapters.unionpay_pos.subfields import Balance, Totals, pack_totals, parse_details
 from unicom_coupon_adapters.unionpay_pos.terminal import State, recorded
 from unicom_coupon_adapters.unionpay_pos.terminals import Terminal
 from unicom_coupon_sdk.client import CouponClient
@@ -350,12 +352,26 @@ def test_a_sign_off_from_another_batch_ends_the_settlement_all_the_same(till: Ti
     assert till.settle().step is Step.SETTLED
 
 
-def test_a_verdict_of_error_is_uploaded_like_an_uneven_one_and_doubtful() -> None:
-    halves = {"domestic": Totals(balance=Balance.ERROR), "foreign": Totals(balance=Balance.BALANCED)}
-    known = Settlement(
-        terminal="10000001", batch=1, step=Step.DETAILS, totals=Totals(), records=1, delivered=0, trace=1, **halves
-    )
-    assert (known.is_balanced, known.is_doubtful) == (False, True)
+def test_a_verdict_of_error_is_uploaded_like_an_uneven_one_and_doubtful(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_error(*halves: Totals) -> str:
+        return pack_totals(*(replace(half, balance=Balance.ERROR) for half in halves))
+
+    monkeypatch.setattr(management, "pack_totals", in_error)
+    till.redeem(till.coupon())
+    settled = till.settle()
+    assert (settled.step, settled.is_balanced, settled.is_doubtful) == (Step.SETTLED, False, True)
+    assert len(uploaded(till)) == settled.delivered == 1
+
+
+def test_totals_that_cannot_be_read_are_asked_for_again(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    till.redeem(till.coupon())
+    with monkeypatch.context() as patch:
+        patch.setattr(management, "pack_totals", lambda *halves: "0" * 61 + "9")
+        with pytest.raises(PlatformUnknown, match="answer_unreadable"):
+            till.settle()
+    assert till.settle().is_balanced
 
 
 def test_two_at_once_settle_once(till: Till) -> None:

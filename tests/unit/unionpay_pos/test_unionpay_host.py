@@ -343,6 +343,34 @@ def test_a_redemption_that_died_half_way_is_told_of_by_its_end(bench: HostBench,
     assert code_of(terminal.call(redeem)) == "00"
 
 
+def test_another_terminal_may_ask_by_the_key_what_became_of_it(bench: HostBench, past: Callable[[], None]) -> None:
+    terminal, other, code = bench.terminal(), bench.terminal(NUMBERS[1]), bench.code()
+    redeem = terminal.redeem(code, key="WISH1")
+    with dying(bench, "_approved"):
+        lost(bench, terminal, redeem)
+    past()
+    original = messages.Redeemed(sequence=other.next(), amount_fen=2_000)
+    question = messages.outcome_query(other.card, sequence=other.next(), code=code, original=original, key="WISH1")
+    answer = other.call(question)
+    assert (code_of(answer), block(answer)[Tag.ORIGINAL_RESPONSE]) == ("00", "00")
+    totals = messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debit_fen=2_000, debits=1))
+    assert parse_totals(terminal.manage(totals).text(48))[0].balance is Balance.BALANCED
+
+
+def test_a_void_of_what_a_dead_void_has_undone_is_told_so(bench: HostBench, past: Callable[[], None]) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    first, second = (
+        messages.void(terminal.card, sequence=terminal.next(), code=code, original=original) for _ in range(2)
+    )
+    with dying(bench, "_voided"):
+        lost(bench, terminal, first)
+    assert code_of(terminal.call(second)) == "22"
+    past()
+    assert asked_about(terminal, first, code) == ("00", "00")
+    assert asked_about(terminal, second, code) == ("00", "22")
+
+
 def test_a_cancel_job_waits_for_what_may_still_reach_the_ledger(
     bench: HostBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

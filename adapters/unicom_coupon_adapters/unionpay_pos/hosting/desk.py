@@ -399,13 +399,14 @@ class Desk:
     async def _resolved(self, asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
         """``found`` as the ledger knows it, when the process that received it cannot be at it any more.
 
-        What never reached the ledger is declined with 91, "not done". ``asked`` is of the same terminal.
+        What never reached the ledger is declined with 91, "not done". ``asked`` may be of another terminal.
         """
         if found["stage"] != Stage.RECEIVED or not is_past(found, at=asked.now):
             return found
-        batch, trace = found["key"].split("|")[2:]
+        merchant, terminal, batch, trace = found["key"].split("|")
         message = Message(asked.message.mti, {**asked.message.fields, 11: trace})
-        received = replace(asked, message=message, kind=replace(asked.kind, batch=batch))
+        kind = replace(asked.kind, batch=batch)
+        received = replace(asked, message=message, kind=kind, merchant=merchant, terminal=terminal)
         redemption = await self._redemption_of(found)
         state = None if redemption is None else redemption.state
         is_done = OperationState.DONE if found["type"] == "22" else OperationState.REVERSED

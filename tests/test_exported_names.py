@@ -11,14 +11,14 @@ import unicom_coupon_sdk
 NAMES = """
 Acknowledgement AmountOff AsyncCouponClient BillFile BillKind BillNotReady BindRequest Binding BiometricProof
 CalendarNotPublished CallerError Cash Challenge ChallengeRequest ComplianceError ConfigurationError Coupon
-CouponClient CouponCode CouponError CouponEvent CouponState CouponStateError CouponTemplate Diagnosis Effected
-EventKind Exchange Fixed ForgedMessage Funding Holder IdempotencyConflict IssueRequest IssuedBatch LedgerError
-LimitError LoginProof Method NewsKind NoBill Notice OneTimeCode OperationState Order PayOut PayOutRequest Payee
-PercentOff PhoneCredit PhoneNumber PhoneProof PlatformError PlatformRefused PlatformUnavailable PlatformUnknown
-PlatformUser QrToken Ratio Receiver Recovery RedeemRequest Redemption Remainder Reversal ReversalCause ReverseRequest
-RiskError ScanProof Screening Secret Settings Settlement Settlements Share ShareLine SharePart ShareRequest ShareRole
-ShareRule SmsProof TerminalProof UnsupportedOperation ValidationError VerificationError VerifiedEvent VoidRequest
-Voided WalletProof __version__ fen_of_yuan yuan_text
+CouponClient CouponCode CouponError CouponEvent CouponState CouponStateError CouponTemplate Diagnosis Discrepancy
+DiscrepancyClass Effected EventKind Exchange Fixed ForgedMessage Funding Holder IdempotencyConflict IssueRequest
+IssuedBatch LedgerError LimitError LoginProof MatchedBy Method NewsKind NoBill Notice OneTimeCode OperationState Order
+PayOut PayOutRequest Payee PercentOff PhoneCredit PhoneNumber PhoneProof PlatformError PlatformRefused
+PlatformUnavailable PlatformUnknown PlatformUser QrToken Ratio Receiver Reconciliation Recovery RedeemRequest
+Redemption Remainder Reversal ReversalCause ReverseRequest RiskError ScanProof Screening Secret Settings Settlement
+Settlements Share ShareLine SharePart ShareRequest ShareRole ShareRule SmsProof TerminalProof UnsupportedOperation
+ValidationError VerificationError VerifiedEvent VoidRequest Voided WalletProof __version__ fen_of_yuan yuan_text
 """
 
 

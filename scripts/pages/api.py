@@ -26,6 +26,7 @@ ROOMS = {
     "guard.screening": ("Screening of payees", "收款人名单筛查"),
     "domain.sharing": ("Profit sharing", "分账"),
     "domain.bill": ("Bills", "账单"),
+    "domain.reconciliation": ("Reconciliation", "对账"),
     "domain.settlement": ("Settlement", "结算"),
     "domain.verification": ("Verification", "身份核验"),
     "domain.sensitive": ("Values that are masked", "脱敏类型"),
@@ -36,6 +37,7 @@ ROOMS = {
     "flows.notify": ("", ""),
     "flows.recover": ("", ""),
     "flows.settle": ("", ""),
+    "flows.reconcile": ("", ""),
     "errors": ("Errors", "错误"),
 }
 

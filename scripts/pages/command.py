@@ -9,11 +9,21 @@ from typing import Any
 import typer
 
 from pages.markdown import cell, code, say, table
-from unicom_coupon_sdk.cli import capabilities, clearing, demo, doctor, sandbox, verbs
+from unicom_coupon_sdk.cli import (
+    capabilities,
+    clearing,
+    demo,
+    doctor,
+    pos_host,
+    pos_settle,
+    reconcile,
+    sandbox,
+    verbs,
+)
 from unicom_coupon_sdk.cli.app import app
 from unicom_coupon_sdk.cli.output import ExitCode
 
-REGISTERED = (capabilities, clearing, demo, doctor, sandbox, verbs)
+REGISTERED = (capabilities, clearing, demo, doctor, pos_host, pos_settle, reconcile, sandbox, verbs)
 """The modules whose import puts the commands into ``app``."""
 
 EXIT_CODES = {

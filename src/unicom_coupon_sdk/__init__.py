@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from unicom_coupon_sdk.domain.events import Acknowledgement, CouponEvent, EventKind, NewsKind, VerifiedEvent
     from unicom_coupon_sdk.domain.money import fen_of_yuan, yuan_text
     from unicom_coupon_sdk.domain.order import Holder, Order
+    from unicom_coupon_sdk.domain.reconciliation import Discrepancy, DiscrepancyClass, MatchedBy
     from unicom_coupon_sdk.domain.redemption import (
         Binding,
         PayOut,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     )
     from unicom_coupon_sdk.flows.expire import Voided
     from unicom_coupon_sdk.flows.notify import Notice
+    from unicom_coupon_sdk.flows.reconcile import Reconciliation
     from unicom_coupon_sdk.flows.recover import Recovery
     from unicom_coupon_sdk.flows.settle import Settlements
     from unicom_coupon_sdk.guard.screening import Payee, Screening
@@ -104,6 +106,7 @@ _HOMES = {
     "domain.events": ("Acknowledgement", "CouponEvent", "EventKind", "NewsKind", "VerifiedEvent"),
     "domain.money": ("fen_of_yuan", "yuan_text"),
     "domain.order": ("Holder", "Order"),
+    "domain.reconciliation": ("Discrepancy", "DiscrepancyClass", "MatchedBy"),
     "domain.redemption": (
         "Binding", "PayOut", "PayOutRequest", "RedeemRequest", "Redemption", "Reversal", "ReverseRequest",
     ),
@@ -128,6 +131,7 @@ _HOMES = {
     ),
     "flows.expire": ("Voided",),
     "flows.notify": ("Notice",),
+    "flows.reconcile": ("Reconciliation",),
     "flows.recover": ("Recovery",),
     "flows.settle": ("Settlements",),
     "guard.screening": ("Payee", "Screening"),
@@ -160,6 +164,8 @@ __all__ = [
     "CouponStateError",
     "CouponTemplate",
     "Diagnosis",
+    "Discrepancy",
+    "DiscrepancyClass",
     "Effected",
     "EventKind",
     "Exchange",
@@ -173,6 +179,7 @@ __all__ = [
     "LedgerError",
     "LimitError",
     "LoginProof",
+    "MatchedBy",
     "Method",
     "NewsKind",
     "NoBill",
@@ -195,6 +202,7 @@ __all__ = [
     "QrToken",
     "Ratio",
     "Receiver",
+    "Reconciliation",
     "Recovery",
     "RedeemRequest",
     "Redemption",

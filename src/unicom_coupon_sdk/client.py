@@ -19,7 +19,7 @@ from unicom_coupon_sdk.clearing.workdays import WorkingCalendar
 from unicom_coupon_sdk.config import Settings
 from unicom_coupon_sdk.crypto.fields import FieldCipher, derive_key
 from unicom_coupon_sdk.crypto.providers import Keys
-from unicom_coupon_sdk.domain.bill import BillAnswer, BillKind
+from unicom_coupon_sdk.domain.bill import BillAnswer, BillKind, BillNotReady
 from unicom_coupon_sdk.domain.coupon import Coupon
 from unicom_coupon_sdk.domain.events import Acknowledgement
 from unicom_coupon_sdk.domain.redemption import (
@@ -44,6 +44,7 @@ from unicom_coupon_sdk.flows.issue import issue
 from unicom_coupon_sdk.flows.notify import Notice, notify
 from unicom_coupon_sdk.flows.pay_out import pay_out
 from unicom_coupon_sdk.flows.query import query
+from unicom_coupon_sdk.flows.reconcile import Reconciliation, reconcile
 from unicom_coupon_sdk.flows.recover import Recovery, recover
 from unicom_coupon_sdk.flows.redeem import redeem
 from unicom_coupon_sdk.flows.reverse import reverse
@@ -179,6 +180,10 @@ class CouponClient:
         """A platform's bill of a Beijing day, verified and kept; or none, or not yet. See ``flows.fetch_bill``."""
         return self._runtime.run(fetch_bill(platform, kind, day, setting=self._house.setting))
 
+    def reconcile(self, platform: str, day: date) -> Reconciliation | BillNotReady:
+        """A platform's Beijing day, ledger against bills; changes no coupon. See ``flows.reconcile``."""
+        return self._runtime.run(reconcile(platform, day, setting=self._house.setting))
+
     def settle(self, day: date) -> Settlements:
         """Gather what is due by a Beijing day, and say what is late. See ``flows.settle``."""
         return self._runtime.run(settle(day, setting=self._house.setting))
@@ -309,6 +314,10 @@ class AsyncCouponClient:
     async def fetch_bill(self, platform: str, kind: BillKind, day: date) -> BillAnswer:
         """As ``CouponClient.fetch_bill``."""
         return await self._runtime.run(fetch_bill(platform, kind, day, setting=self._house.setting))
+
+    async def reconcile(self, platform: str, day: date) -> Reconciliation | BillNotReady:
+        """As ``CouponClient.reconcile``."""
+        return await self._runtime.run(reconcile(platform, day, setting=self._house.setting))
 
     async def settle(self, day: date) -> Settlements:
         """As ``CouponClient.settle``."""

@@ -11,6 +11,7 @@ import pytest
 from tests.peers import answering, call_to, ok, peer
 
 from unicom_coupon_sdk.errors import ConfigurationError, PlatformUnknown
+from unicom_coupon_sdk.runtime.transport import LARGEST_HELD
 
 BILL = b"`2026-05-20,`1.00\r\n" * 20_000
 
@@ -65,6 +66,17 @@ def test_what_does_not_come_whole_leaves_no_file(send, tmp_path, answer, reason)
         send(saving(call_to(server.port, largest_answer=1_000), tmp_path / "bill"))
     assert failure.value.details["reason"] == reason
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: %d\r\n" % (LARGEST_HELD + 1), b""], ids=["told", "grown"])
+def test_what_answers_instead_of_the_file_is_not_taken_into_memory_without_end(send, tmp_path, length):
+    def script(line):
+        line.request()
+        line.send(b"HTTP/1.1 500 Internal Server Error\r\n" + length + b"\r\n" + bytes(LARGEST_HELD + 1))
+
+    with peer(script) as server, pytest.raises(PlatformUnknown) as failure:
+        send(saving(call_to(server.port, largest_answer=4 * LARGEST_HELD), tmp_path / "bill"))
+    assert failure.value.details["reason"] == "too_large"
 
 
 def test_an_older_file_is_replaced_only_by_a_whole_one(send, tmp_path):

@@ -8,7 +8,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.unit.alipay import billing
 
+from unicom_coupon_adapters.alipay.bill_layouts import TRADE
 from unicom_coupon_adapters.alipay.certificates import certificate_sn, issuer_name, root_sn
 from unicom_coupon_adapters.alipay.codes import Meaning, meaning_of
 from unicom_coupon_adapters.alipay.content import ContentCipher
@@ -27,14 +29,12 @@ from unicom_coupon_adapters.alipay.signing import (
 from unicom_coupon_sdk.crypto.certificates import Certificate
 from unicom_coupon_sdk.crypto.rsa import RsaPrivateKey, RsaPublicKey
 from unicom_coupon_sdk.crypto.sm2 import Sm2PublicKey
-from unicom_coupon_sdk.errors import ConfigurationError, ForgedMessage
+from unicom_coupon_sdk.domain.bill import RowKind, Total
+from unicom_coupon_sdk.errors import ConfigurationError, ForgedMessage, ValidationError
 
 FILE = json.loads(Path(__file__).with_name("alipay.json").read_text("utf-8"))
 KEYS = FILE["keys"]
 VECTORS = {vector["id"]: vector for vector in FILE["vectors"]}
-WAITING = {"J01": "bills.py"}
-"""Vectors of parts that are not built yet, with what they wait for."""
-
 BOTH = frozenset({SignType.RSA2, SignType.RSA})
 APP = RsaPrivateKey.load(KEYS["app_private_pkcs1_pem"].encode(), field="app")
 APP_PUBLIC = RsaVerifier(RsaPublicKey.load(KEYS["app_public_pem"].encode(), field="app_public"), accepts=BOTH)
@@ -49,11 +49,12 @@ CERTIFICATES = ["E01", "E02", "E03", "E06", "E07", "E08", "E09", "E10"]
 V3_REQUESTS = ["F01", "F02", "F03", "F04", "F05"]
 
 
-def test_every_vector_is_used_or_waits_by_name():
+def test_every_vector_is_used():
     single = {"B01", "B02", "B03", "B04", "C04", "C07", "C08", "D01", "D02", "D03", "D04", "D05", "D06", "D07"}
     single |= {"E04", "E05", "E11", "E12", "F06", "F07", "G01", "G02", "H01", "H02"}
+    single |= {"J01"}
     used = {*REQUESTS, *SIGNED_ANSWERS, *CUT_ONLY, *CERTIFICATES, *V3_REQUESTS, *single}
-    assert used | set(WAITING) == set(VECTORS)
+    assert used == set(VECTORS)
     assert len(VECTORS) == 52
 
 
@@ -404,6 +405,61 @@ class TestPhones:
         response = VECTORS["G02"]["payload"]["response"]
         assert response.startswith("{")
         assert response == VECTORS["G02"]["signed_text"]
+
+
+class TestBills:
+    VECTOR = VECTORS["J01"]
+
+    def test_the_layout_is_byte_for_byte_that_of_the_vector(self):
+        raw = self.VECTOR["text"].encode("gbk")
+        assert (len(raw), hashlib.sha256(raw).hexdigest()) == (self.VECTOR["gbk_bytes"], self.VECTOR["gbk_sha256"])
+        assert self.VECTOR["file_name"] == billing.DETAIL
+
+    def test_a_trade_bill_is_taken_apart_into_rows_columns_and_totals(self, tmp_path):
+        bill = billing.fetch(billing.BillPeer(billing.archive(billing.TRADE)), tmp_path)
+        lines = self.VECTOR["text"].split("\n")
+        assert bill.columns == tuple(lines[4].split(","))
+        assert len(bill.columns) == 25
+        assert bill.rows.read_bytes() == "".join(f"{line}\n" for line in lines[5:7]).encode("gbk")
+        assert bill.declared == {RowKind.PAYMENT: Total(1, 9900), RowKind.REFUND: Total(1, -9900)}
+        assert bill.sha256 == hashlib.sha256(bill.original.read_bytes()).hexdigest()
+
+    def test_its_rules_name_cells_that_are_there(self, tmp_path):
+        bill = billing.fetch(billing.BillPeer(billing.archive(billing.TRADE)), tmp_path)
+        payment, refund = TRADE.rules
+        paid, back = (
+            dict(zip(bill.columns, (cell.strip(" \t") for cell in line.split(",")), strict=True))
+            for line in bill.rows.read_text("gb18030").splitlines()
+        )
+        assert paid["业务类型"] in payment.when["业务类型"]
+        assert (paid[payment.number], paid[payment.amount], paid[payment.at[0]]) == (
+            "ORD20260115000001", "99.00", "2026-01-15 10:20:40",
+        )  # fmt: skip
+        assert back["业务类型"] in refund.when["业务类型"]
+        assert (back[refund.number], back[refund.original_no], back[refund.amount]) == (
+            "RF20260115000001", "2026011522001400000000000001", "-99.00",
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("old", "new", "code"),
+        [
+            ("#交易合计：1笔", "#交易合计：2笔", "alipay.bill_totals"),
+            ("商家实收共49.00", "商家实收共49.01", "alipay.bill_totals"),
+            ("商家优惠退款共-50.00", "商家优惠退款共-5.00", "alipay.bill_totals"),
+            ("支付宝交易号", "交易号", "alipay.bill_column"),
+            ("#退款合计", "#合计", "bill.cut_short"),
+            ("\n#-----------------------------------------业务明细列表结束", "", "bill.cut_short"),
+        ],
+    )
+    def test_a_broken_sibling_is_refused(self, tmp_path, old, new, code):
+        text = self.VECTOR["text"]
+        assert text.count(old) == 1
+        broken = text.replace(old, new) if new else text[: text.index(old)]
+        peer = billing.BillPeer(billing.archive({**billing.TRADE, billing.DETAIL: broken}))
+        with pytest.raises(ValidationError) as caught:
+            billing.fetch(peer, tmp_path)
+        assert caught.value.code == code
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestSm2:

@@ -15,7 +15,7 @@ import pytest
 from tests.driving import Driver
 
 from unicom_coupon_adapters.wechatpay import PLUGIN, WechatPaySettings
-from unicom_coupon_adapters.wechatpay.bills import unpacked_bill
+from unicom_coupon_adapters.wechatpay.bills import unpacked
 from unicom_coupon_adapters.wechatpay.certificates import take_certificates
 from unicom_coupon_adapters.wechatpay.messages import USE_COUPON
 from unicom_coupon_adapters.wechatpay.notifications import open_resource
@@ -507,14 +507,18 @@ def test_the_plugin_takes_ten_coupons_and_three_of_one_stock(stocks):
 # --- B01: bills ---
 
 
-def test_b01_the_digest_is_of_the_uncompressed_bytes():
+def test_b01_the_digest_is_of_the_uncompressed_bytes(tmp_path):
     vector = VECTORS["B01"]
     plain, packed = base64.b64decode(vector["csv_base64"]), base64.b64decode(vector["gzip_base64"])
-    digest = vector["hash_value"]
-    assert unpacked_bill(packed, digest=digest) == plain
-    assert unpacked_bill(plain, digest=digest.upper()) == plain
-    broken = [packed[:-1], plain[:-1], plain.replace(b"\r\n", b"\n"), plain.removeprefix(b"\xef\xbb\xbf"), b""]
-    broken.append(gzip.compress(plain + b" "))
-    for content in broken:
-        with pytest.raises(ForgedMessage):
-            unpacked_bill(content, digest=digest)
+    original = tmp_path / "original"
+    for content, digest in ((packed, vector["hash_value"]), (plain, vector["hash_value"].upper())):
+        original.write_bytes(content)
+        assert unpacked(original, digest=digest).read_bytes() == plain
+    broken = [plain[:-1], plain.replace(b"\r\n", b"\n"), plain.removeprefix(b"\xef\xbb\xbf"), b""]
+    for content in (*broken, gzip.compress(plain + b" ")):
+        original.write_bytes(content)
+        with pytest.raises(ForgedMessage, match=r"wechatpay\.bill_digest"):
+            unpacked(original, digest=vector["hash_value"])
+    original.write_bytes(packed[:-1])
+    with pytest.raises(ValidationError, match=r"bill\.packed"):
+        unpacked(original, digest=vector["hash_value"])

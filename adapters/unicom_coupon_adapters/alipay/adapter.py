@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from unicom_coupon_adapters.alipay import doctor, goods, notifications, users
+from unicom_coupon_adapters.alipay import bills, doctor, goods, notifications, sharing, transfers, users
 from unicom_coupon_adapters.alipay.compliance import SHIM
 from unicom_coupon_adapters.alipay.gateway import PATIENT, AlipayGateway, Node
 from unicom_coupon_adapters.alipay.keys import AlipayKeys, AppKey
@@ -32,9 +32,12 @@ from unicom_coupon_adapters.alipay.profile import NAME, profile_of
 from unicom_coupon_adapters.alipay.requests import Call
 from unicom_coupon_adapters.alipay.settings import AlipaySettings, CodeMode, Family
 from unicom_coupon_sdk.crypto.providers import Keys
+from unicom_coupon_sdk.domain.bill import BillAnswer
 from unicom_coupon_sdk.domain.code import CouponCode
+from unicom_coupon_sdk.domain.coupon import Cash
 from unicom_coupon_sdk.domain.events import Acknowledgement, NewsKind, VerifiedEvent
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
+from unicom_coupon_sdk.domain.sharing import HeldShare, HeldShareReturn, ShareOutcome
 from unicom_coupon_sdk.domain.verification import LoginProof, Method, PhoneProof, ScanProof, Testimony
 from unicom_coupon_sdk.errors import (
     CouponError,
@@ -42,15 +45,19 @@ from unicom_coupon_sdk.errors import (
     PlatformRefused,
     PlatformUnavailable,
     PlatformUnknown,
+    ValidationError,
     VerificationError,
 )
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, ChallengeOrder, Finding, IssueOrder, VerifyOrder
+from unicom_coupon_sdk.platform.bill import BillOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now, Sleep
+from unicom_coupon_sdk.platform.profile import Capability
 from unicom_coupon_sdk.platform.retry import repeating
 from unicom_coupon_sdk.platform.wire import Headers
 
 _POLL_S = 1.0
 _ACTIVE = "ACTIVE"
+_CASH = "transfer"
 
 
 class AlipayAdapter(BaseAdapter):
@@ -76,8 +83,12 @@ class AlipayAdapter(BaseAdapter):
         ``create`` and ``append`` only promise; their effect is waited for by asking, since Alipay sends no news of a
         failure (§2.8). Raises ``PlatformUnavailable`` ``alipay.activity_pending`` when it takes longer than
         ``activation_wait_s``: repeat the same issue later. Certificates are listed in Alipay's console, so there is
-        nothing to make.
+        nothing to make; nor is there for cash, which is a transfer when its time comes.
         """
+        if isinstance(order.template.benefit, Cash):
+            self.profile.require(Capability.PAY_OUT)
+            transfers.check_amount(order.template.benefit.cash_fen, field="benefit.cash_fen", settings=self.settings)
+            return Listing(order.template.template_id, NAME, {"family": _CASH})
         if self._sells_goods:
             item = self.settings.certificate_item_id
             refs = {"family": Family.CERTIFICATE.value, **({"item_id": item} if item else {})}
@@ -145,8 +156,13 @@ class AlipayAdapter(BaseAdapter):
         """The coupon in the user's wallet.
 
         Where codes are uploaded, and where goods are sold, Alipay chooses the code it hands out, so none can be sent
-        to order: the binding is pending until its ``received`` message says which code the user took.
+        to order: the binding is pending until its ``received`` message says which code the user took. Cash is no
+        coupon at Alipay: who will be paid is written down, and nothing is sent.
         """
+        if isinstance(order.template.benefit, Cash):
+            if order.holder.user is None:
+                raise ValidationError("alipay.user_needed", field="holder.user", platform=NAME)
+            return Binding(order.coupon_id, NAME, order.holder.user, {})
         if self._sells_goods or self.settings.code_mode is CodeMode.MERCHANT_UPLOAD:
             return Binding(order.coupon_id, NAME, order.holder.user, {}, pending=True)
         node = yield from self._repeated(self.messages.receive(order))
@@ -251,11 +267,14 @@ class AlipayAdapter(BaseAdapter):
         """Withdraw an unused voucher. One that Alipay already has as expired or void needs no withdrawing: DONE.
 
         That second look is also what makes a repeat under ``void_no`` safe: its time differs from the first one's, and
-        Alipay may refuse the number for that. Alipay takes no ``reason``. Goods are withdrawn by refunding their sale.
+        Alipay may refuse the number for that. Alipay takes no ``reason``. Goods are withdrawn by refunding their sale,
+        and of a coupon of cash Alipay knows nothing.
         """
+        now = yield from Now()
+        if listing.refs.get("family") == _CASH:
+            return Outcome(Effected.DONE, at=now, platform_no=void_no)
         if self._sells_goods:
             raise self._refuse("void")
-        now = yield from Now()
         try:
             yield from self._repeated(self.messages.invalidate(listing, code, number=void_no, at=now))
         except PlatformRefused:
@@ -264,6 +283,43 @@ class AlipayAdapter(BaseAdapter):
             if state is None or state.status != "EXPIRED" or state.is_used:
                 raise
         return Outcome(Effected.DONE, at=now, platform_no=void_no)
+
+    # --- clearing ---
+
+    def pay_out(self, held: HeldRedemption) -> Flow[Outcome]:
+        """Transfer a cash coupon's amount to its user, once; see ``transfers``. Certificate mode alone."""
+        self.profile.require(Capability.PAY_OUT)
+        return (yield from transfers.pay_out(held, gateway=self.gateway, settings=self.settings))
+
+    def query_pay_out(self, held: HeldRedemption) -> Flow[Outcome]:
+        """What Alipay knows of a transfer."""
+        self.profile.require(Capability.PAY_OUT)
+        return (yield from transfers.query(held, gateway=self.gateway))
+
+    def share(self, held: HeldShare) -> Flow[ShareOutcome]:
+        """Settle the parts of a paid trade, and read them back; see ``sharing``. Needs ``seller_id``."""
+        self.profile.require(Capability.SHARE)
+        return (yield from sharing.share(held, gateway=self.gateway, settings=self.settings))
+
+    def query_share(self, held: HeldShare) -> Flow[ShareOutcome]:
+        """What Alipay knows of a share, receiver by receiver."""
+        self.profile.require(Capability.SHARE)
+        return (yield from sharing.query(held, gateway=self.gateway))
+
+    def return_share(self, held: HeldShareReturn) -> Flow[Outcome]:
+        """Refund one receiver's part to the buyer, out of that receiver's account; see ``sharing``."""
+        self.profile.require(Capability.SHARE)
+        return (yield from sharing.give_back(held, gateway=self.gateway, settings=self.settings))
+
+    def query_share_return(self, held: HeldShareReturn) -> Flow[Outcome]:
+        """What Alipay knows of such a refund."""
+        self.profile.require(Capability.SHARE)
+        return (yield from sharing.query_return(held, gateway=self.gateway))
+
+    def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
+        """The day's bill of coupons, trades or funds; see ``bills``."""
+        self.profile.bill(order.kind)
+        return (yield from bills.fetch(order, gateway=self.gateway, settings=self.settings))
 
     # --- news and checks ---
 

@@ -114,6 +114,8 @@ _BY_SUB_CODE: dict[str, tuple[Meaning, str]] = {
             "RISK_MERCHANT_IP_NOT_EXIST",
             "RISK_SETTLE_SUSPEND",
             "SUSPECTED_ATTACK",
+            "JUDICIAL_FREEZE",
+            "PERMIT_LIMIT_PAYEE",
         ),
         (Meaning.REFUSED, "alipay.risk"),
     ),
@@ -127,11 +129,129 @@ _BY_SUB_CODE: dict[str, tuple[Meaning, str]] = {
     "VOUCHER_NOT_EXIST": (Meaning.REFUSED, "alipay.voucher_unknown"),
     "BIZ_ERROR": (Meaning.REFUSED, "alipay.business"),
     **dict.fromkeys(("INVALID_PARAMETER", "REQUEST_PARAM_ILLEGAL"), (Meaning.REFUSED, "alipay.parameter")),
+    # Bills (§4).
+    "NO_BILL_DATA": (Meaning.REFUSED, "alipay.no_bill"),
+    "BILL_NOT_EXIST": (Meaning.REFUSED, "alipay.bill_missing"),
+    **dict.fromkeys(
+        ("INVAILID_ARGUMENTS", "TYPE_NOT_SUPPORTED", "BILL_DATE_BEFORE_REGISTRATION"),
+        (Meaning.REFUSED, "alipay.parameter"),
+    ),
+    # Pay-outs (§3.1).
+    "ORDER_NOT_EXIST": (Meaning.REFUSED, "alipay.transfer_missing"),
+    **dict.fromkeys(
+        (
+            "PAYER_BALANCE_NOT_ENOUGH",
+            "BALANCE_IS_NOT_ENOUGH",
+            "BALANCE_NOT_ENOUGH",
+            "PAYMENT_MONEY_NOT_ENOUGH",
+            "TXN_RESULT_ACCOUNT_BALANCE_NOT_ENOUGH",
+            "SELLER_BALANCE_NOT_ENOUGH",
+        ),
+        (Meaning.REFUSED, "alipay.funds"),
+    ),
+    **dict.fromkeys(
+        (
+            "PAYEE_NOT_EXIST",
+            "PAYEE_ACCOUNT_NOT_EXSIT",
+            "PAYEE_USERINFO_ERROR",
+            "PAYEE_ACC_OCUPIED",
+            "PAYEE_CERT_INFO_ERROR",
+            "PAYEE_CARD_INFO_ERROR",
+            "CARD_BIN_ERROR",
+            "INVALID_CARDNO",
+        ),
+        (Meaning.REFUSED, "alipay.payee"),
+    ),
+    **dict.fromkeys(
+        (
+            "PAYEE_ACCOUNT_STATUS_ERROR",
+            "PAYEE_USERINFO_STATUS_ERROR",
+            "PAYEE_NOT_RELNAME_CERTIFY",
+            "PERM_AML_NOT_REALNAME_REV",
+            "PERMIT_NON_BANK_LIMIT_PAYEE",
+            "BLOCK_USER_FORBBIDEN_RECIEVE",
+            "NO_ACCOUNT_RECEIVE_PERMISSION",
+        ),
+        (Meaning.REFUSED, "alipay.payee_status"),
+    ),
+    **dict.fromkeys(
+        (
+            "TRANSFER_SCENE_NAME_BLANK",
+            "TRANSFER_SCENE_NAME_ILLEGAL",
+            "TRANSFER_SCENE_REPORT_INFO_ILLEGAL",
+            "TRANSFER_SCENE_INFO_ADMIT_FAIL",
+        ),
+        (Meaning.REFUSED, "alipay.transfer_scene"),
+    ),
+    "MEMO_REQUIRED_IN_TRANSFER_ERROR": (Meaning.REFUSED, "alipay.remark_needed"),
+    **dict.fromkeys(
+        (
+            "PRODUCT_NOT_SIGN",
+            "PRODUCT_UNSIGN",
+            "NO_ACCOUNT_PAYMENT_PERMISSION",
+            "NO_PERMISSION_ACCOUNT",
+            "NO_ORDER_PERMISSION",
+            "MRCHPROD_QUERY_ERROR",
+            "ISV_AUTH_ERROR",
+            "NOT_IN_WHITE_LIST",
+            "NOT_SUPPORT_ROYALTY",
+        ),
+        (Meaning.REFUSED, "alipay.contract"),
+    ),
+    # Profit sharing (§3.2).
+    **dict.fromkeys(
+        ("TRADE_NOT_EXIST", "MERCHANT_TRADE_NOT_MATCH"),
+        (Meaning.REFUSED, "alipay.trade_unknown"),
+    ),
+    **dict.fromkeys(
+        (
+            "TRADE_STATUS_ERROR",
+            "ALREADY_FINISH_ALLOC",
+            "ALLOC_REFUSE_AFTER_REFUND",
+            "ALLOC_REFUSE_BEFORE_SETTLE",
+            "MUST_ALLOC_FROM_ROOT_ACCOUNT",
+        ),
+        (Meaning.REFUSED, "alipay.share_state"),
+    ),
+    **dict.fromkeys(
+        ("ALLOC_AMOUNT_VALIDATE_ERROR", "RELATION_QUANTITY_LIMIT", "RECEIVER_LIST_OVERLOAD"),
+        (Meaning.REFUSED, "alipay.share_limit"),
+    ),
+    **dict.fromkeys(
+        (
+            "ROYALTY_RECEIVER_INVALID",
+            "ROYALTY_ACCOUNT_NOT_EXIST",
+            "ROYALTY_ACCOUNT_NAME_NOT_MATCH",
+            "USER_ACCOUNT_HAD_FREEZEN",
+            "USER_NOT_EXIST",
+            "INVALID_RECEIVER_TYPE",
+            "USERNAME_NOT_MATCH",
+            "OPENID_APPID_NOT_MATCH",
+            "RECEIVER_LIST_EMPTY",
+        ),
+        (Meaning.REFUSED, "alipay.receiver"),
+    ),
     **dict.fromkeys(
         ("CODE_INVALID", "GRANT_TYPE_INVALID", "REFRESH_TOKEN_INVALID", "REFRESH_TOKEN_TIME_OUT", "UNMATCHED_APP_ID"),
         (Meaning.REFUSED, "alipay.login_code"),
     ),
 }
+
+_BY_FORM: tuple[tuple[re.Pattern[str], tuple[Meaning, str]], ...] = (
+    (re.compile(r"EXCEED_LIMIT_.+|PERM_PAY_.+_QUOTA_.+"), (Meaning.REFUSED, "alipay.transfer_limit")),
+    (re.compile(r"PERMIT_CHECK_PERM_.+|FLEXIBLE_STAFFING_.+_RISK_.+"), (Meaning.REFUSED, "alipay.risk")),
+    (re.compile(r"ROYALTY_.+_NOT_CERTIFY|RECEIVER_ACCOUNT_.+"), (Meaning.REFUSED, "alipay.receiver")),
+    (re.compile(r"DECRYPTION_ERROR.*"), (Meaning.REFUSED, "alipay.encryption")),
+)
+"""Families of sub-codes that the sheet names by their form."""
+
+BEFORE_BUSINESS = frozenset(
+    {
+        "alipay.our_signature", "alipay.app_id", "alipay.clock", "alipay.certificate", "alipay.client_ip",
+        "alipay.permission", "alipay.token", "alipay.encryption",
+    }
+)  # fmt: skip
+"""Our codes for what the gateway refuses before any business is looked at: keys, clock, rights."""
 
 _BY_CODE: dict[str, tuple[Meaning, str]] = {
     "10003": (Meaning.OPEN, "alipay.waiting_for_buyer"),
@@ -164,8 +284,9 @@ def meaning_of(code: str, sub_code: str, *, status: int = 200) -> tuple[Meaning,
     known = _BY_SUB_CODE.get(sub)
     if known is not None:
         return known
-    if sub.startswith("DECRYPTION_ERROR"):
-        return Meaning.REFUSED, "alipay.encryption"
+    for form, meaning in _BY_FORM:
+        if form.fullmatch(sub):
+            return meaning
     if code in _BY_CODE:
         return _BY_CODE[code]
     if status == 429:

@@ -39,6 +39,15 @@ _TABLE: tuple[FieldRule, ...] = (
         "voucher_code voucher_codes code encrypted_code encrypted_data code_list",
         send=True, keep_days=0, log=False, source=_PERSONAL, note="a bearer value; sealed in the ledger",
     ),
+    *_rules(
+        "identity account trans_in trans_out payee_info receiver_list",
+        send=True, keep_days=0, log=False, source=_PERSONAL, note="who is paid; sealed in the ledger",
+    ),
+    *_rules(
+        "name trans_in_name",
+        send=True, keep_days=0, log=False, source="sheet §3.1, §7 money: the payee's name is checked; PIPL art. 6",
+        note="given with the wish, never stored",
+    ),
     *_rules("auth_code", send=True, keep_days=0, log=False, source=_AUTHORITY),
     *_rules("refresh_token auth_token", send=True, keep_days=0, log=False, source=_SECRET),
     *_rules("grant_type", send=True, keep_days=0, log=True, source="sheet §5.2"),
@@ -62,7 +71,7 @@ _TABLE: tuple[FieldRule, ...] = (
     # Numbers of requests and orders: what reconciliation and disputes need.
     *_rules(
         "out_biz_no out_trade_no trade_no out_request_no order_id out_order_id certificate_id certificate_id_list"
-        " use_order_no use_order_no_list",
+        " use_order_no use_order_no_list settle_no pay_fund_order_id",
         send=True, keep_days=FIVE_YEARS, log=True, source=_NUMBERS,
     ),
     *_rules("trace_id", send=False, keep_days=FIVE_YEARS, log=True, source=_NUMBERS),
@@ -90,6 +99,18 @@ _TABLE: tuple[FieldRule, ...] = (
         " timeout_express refund_amount refund_reason query_options operator_id terminal_id",
         send=True, keep_days=0, log=True, source="sheet §2.5, §2.6, §2.9, §2.11",
     ),
+    # Content of pay-outs, shares and bills. Scene and reports must be true (§7 money), so they are settings.
+    *_rules(
+        "trans_amount product_code biz_scene order_title identity_type remark transfer_scene_name"
+        " transfer_scene_report_infos info_type info_content",
+        send=True, keep_days=0, log=False, source="sheet §3.1; §7 logs: no content of fund APIs in the clear",
+    ),
+    *_rules(
+        "type royalty_parameters royalty_type trans_in_type trans_out_type desc royalty_mode extend_params"
+        " royalty_finish royalty_freeze refund_royalty_parameters",
+        send=True, keep_days=0, log=False, source="sheet §3.2; §7 logs: no content of fund APIs in the clear",
+    ),
+    *_rules("bill_type bill_date", send=True, keep_days=0, log=True, source="sheet §4"),
 )  # fmt: skip
 
 SHIM = ComplianceShim("alipay", _TABLE)

@@ -6,9 +6,12 @@ texts of the findings name the file and the remedy; no finding shows a key or a 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from unicom_coupon_adapters.alipay import bills
+from unicom_coupon_adapters.alipay.codes import BEFORE_BUSINESS
 from unicom_coupon_adapters.alipay.gateway import AlipayGateway
 from unicom_coupon_adapters.alipay.keys import AlipayKeys
 from unicom_coupon_adapters.alipay.messages import QUERY_ACTIVITY
@@ -17,6 +20,7 @@ from unicom_coupon_adapters.alipay.settings import AlipaySettings, Mode
 from unicom_coupon_sdk.crypto import material as materials
 from unicom_coupon_sdk.crypto.certificates import Certificate
 from unicom_coupon_sdk.crypto.providers import FileKeys, Keys
+from unicom_coupon_sdk.domain.times import business_date
 from unicom_coupon_sdk.errors import ConfigurationError, CouponError, PlatformRefused
 from unicom_coupon_sdk.platform.adapter import CheckState, Finding
 from unicom_coupon_sdk.platform.effects import Flow, Now
@@ -24,12 +28,6 @@ from unicom_coupon_sdk.platform.effects import Flow, Now
 EXPIRY_WARNING = timedelta(days=30)
 CLOCK_WARNING_S = 60
 _RSA_ALGORITHM = bytes.fromhex("06092a864886f70d010101")
-_SETUP_CODES = frozenset(
-    {
-        "alipay.our_signature", "alipay.app_id", "alipay.clock", "alipay.certificate", "alipay.client_ip",
-        "alipay.permission", "alipay.token", "alipay.encryption",
-    }
-)  # fmt: skip
 
 
 def examine_keys(settings: AlipaySettings, keys: Keys, *, at: datetime | None = None) -> tuple[Finding, ...]:
@@ -52,11 +50,17 @@ def examine_keys(settings: AlipaySettings, keys: Keys, *, at: datetime | None = 
 
 
 def diagnose(gateway: AlipayGateway, settings: AlipaySettings, keys: Keys) -> Flow[tuple[Finding, ...]]:
-    """``examine_keys``, the callback address, and one harmless signed read that Alipay must answer signed."""
+    """``examine_keys``, the callback address, what clearing needs, and harmless signed reads.
+
+    Alipay must answer those signed; one asks for an activity that is not there, one for a day's bill.
+    """
     now = yield from Now()
-    found = [*examine_keys(settings, keys, at=now), _notify_url(settings)]
+    found = [*examine_keys(settings, keys, at=now), _notify_url(settings), *_clearing(settings)]
     call = QUERY_ACTIVITY.call({"activity_id": "0" * 28, "merchant_access_mode": settings.access_mode.wire})
-    found += yield from _round_trip(gateway, call)
+    round_trip = yield from _round_trip(gateway, call)
+    found += round_trip
+    if round_trip[-1].state is CheckState.OK:
+        found.append((yield from _bills(gateway, business_date(now) - timedelta(days=2))))
     return tuple(found)
 
 
@@ -121,6 +125,26 @@ def _notify_url(settings: AlipaySettings) -> Finding:
     return Finding("alipay.check_notify_url", state, {"field": "notify_url"})
 
 
+def _clearing(settings: AlipaySettings) -> list[Finding]:
+    """What pay-outs and profit sharing need. Who offers neither is not at fault."""
+    certified = CheckState.OK if settings.mode is Mode.CERTIFICATE else CheckState.SKIP
+    named = CheckState.OK if settings.seller_id is not None else CheckState.SKIP
+    return [
+        Finding("alipay.check_pay_out", certified, {"mode": settings.mode.value}),
+        Finding("alipay.check_share", named, {"field": "seller_id"}),
+    ]
+
+
+def _bills(gateway: AlipayGateway, day: date) -> Flow[Finding]:
+    """Whether a bill may be asked for, whatever is in it. A warning at most: coupons work without bills."""
+    try:
+        yield from gateway.send(bills.QUERY.call({"bill_type": "trade", "bill_date": day.isoformat()}))
+    except CouponError as error:
+        if error.code not in ("alipay.no_bill", "alipay.bill_missing"):
+            return replace(_failed(error), state=CheckState.WARN)
+    return Finding("alipay.check_bills", CheckState.OK)
+
+
 def _round_trip(gateway: AlipayGateway, call: Call) -> Flow[list[Finding]]:
     """Any verified answer shows that both signatures fit; what it says of the activity does not matter."""
     try:
@@ -135,7 +159,7 @@ def _round_trip(gateway: AlipayGateway, call: Call) -> Flow[list[Finding]]:
     try:
         yield from gateway.read(exchange, call)
     except PlatformRefused as error:
-        if error.code in _SETUP_CODES:
+        if error.code in BEFORE_BUSINESS:
             return [*found, _failed(error)]
     except CouponError as error:
         return [*found, _failed(error)]

@@ -12,8 +12,11 @@ stricter reading unless a plain client would be locked out:
 - classic answers and news carry no time, so the fault ``stale_timestamp`` is a wrong signature there; in v3 it is
   validly signed and six minutes old. There is no probing form.
 
-SM2 (§1.10), page calls, transfers, profit sharing, red packets and the retired coupon families are not there: their
-methods are ``isv.invalid-method``.
+- of money, see ``emulation.transfers``, ``emulation.royalty`` and ``emulation.refunds``; of the marketing bill's
+  columns, ``emulation.bill_sheets``.
+
+SM2 (§1.10), page calls, red packets and the retired coupon families are not there: their methods are
+``isv.invalid-method``.
 """
 
 from __future__ import annotations
@@ -21,7 +24,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from unicom_coupon_adapters.alipay.emulation import answers, bills, callbacks, classic, control, front_end, rest
+from unicom_coupon_adapters.alipay.emulation import (
+    answers,
+    bills,
+    callbacks,
+    classic,
+    control,
+    front_end,
+    rest,
+    royalty,
+)
 from unicom_coupon_adapters.alipay.emulation.classic import Asked, origin_form
 from unicom_coupon_adapters.alipay.emulation.keyshelf import KeyShelf
 from unicom_coupon_adapters.alipay.emulation.platform_keys import STEPS, PlatformKeys
@@ -74,8 +86,9 @@ class AlipayEmulator:
                 verified.content,
                 base_url=request.base_url,
                 notify_url=verified.parameters.get("notify_url") or None,
+                is_certified=asked.is_certified,
             )
-            reply = route.handler(call)
+            reply = route.perform(call)
         except Refusal as told:
             return answers.refusal(self._world, asked, told, is_method_known=route is not None)
         return answers.success(self._world, asked, reply, codeless=route.codeless)
@@ -109,8 +122,9 @@ class AlipayEmulator:
         return (Asked.read(request).method if path == classic.GATEWAY else "") or path
 
     def tick(self) -> None:
-        """Write down the expiries that are due."""
+        """Write down the expiries that are due, and end the shares that are."""
         expire_due(self._world)
+        royalty.conclude_due(self._world)
 
     def issue(self, wish: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Vouchers in users' wallets; see ``emulation.control.issue``."""
@@ -152,8 +166,9 @@ class AlipayEmulator:
                 base_url=request.base_url,
                 notify_url=notify_url if isinstance(notify_url, str) else None,
                 is_rest=True,
+                is_certified=asked.is_certified,
             )
-            reply = ROUTES[placed.method].handler(call)
+            reply = ROUTES[placed.method].perform(call)
         except Refusal as told:
             return answers.rest_refusal(self._world, asked, told)
         return answers.rest_success(self._world, asked, reply)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -36,7 +36,7 @@ ANSWER_WINDOW_S = 300
 """How far a v3 answer's own time may be from ours, in seconds. Classic answers carry no time."""
 
 _DOWNLOAD = "alipay.open.app.alipaycert.download"
-_ECHOED = ("activity_id", "out_trade_no", "out_biz_no", "out_request_no", "settle_no")
+_ECHOED = ("activity_id", "out_trade_no", "trade_no", "out_biz_no", "out_request_no", "settle_no")
 _TRACE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _CODE = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _VALUES = re.compile(r"[0-9A-Za-z_+=|@*-]*[0-9][0-9A-Za-z_+=|@*-]*")
@@ -53,6 +53,9 @@ class UntilDeadline(RetryPolicy):
 
 PATIENT = UntilDeadline(stop=GENTLE.stop, wait=GENTLE.wait, repeat_unknown=True)
 """Three attempts with growing waits, for reads and for writes that Alipay makes idempotent by their number (§6.4)."""
+
+UNSENT = UntilDeadline(stop=GENTLE.stop, wait=GENTLE.wait)
+"""The same for what may not be sent again once it may have arrived: only what certainly did not is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,7 @@ class AlipayGateway:
         if plain(sub_code) == "INVALID_SIGNATURE":
             reason = canonical_difference(self._maker.parameters(call, at=now), words)
         else:
-            reason = without_values(words)
+            reason = without_values(words, call.content)
         return error_of(_code(code), sub_code, is_write=call.is_write, trace_id=trace_id, reason=reason)
 
     def _verifiers(self, cert_sn: str | None, call: Call, now: datetime) -> Flow[tuple[AlipayVerifier, ...]]:
@@ -246,7 +249,7 @@ class AlipayGateway:
             is_write=call.is_write,
             status=answer.status,
             trace_id=trace_id,
-            reason=without_values(str(members.get("message", ""))),
+            reason=without_values(str(members.get("message", "")), call.content),
         )
 
     def _check_v3(self, answer: HttpAnswer, body: str, call: Call, trace_id: str | None) -> Flow[None]:
@@ -274,9 +277,23 @@ def _checked(members: Mapping[str, Any], call: Call, trace_id: str | None) -> No
     return Node(members=members, trace_id=trace_id)
 
 
-def without_values(words: str) -> str:
-    """A platform's sentence with everything that could be a code, number or name masked, and cut to 160 characters."""
+def without_values(words: str, content: Mapping[str, Any]) -> str:
+    """A platform's sentence cut to 160 characters, with what could be a code, a number or a name masked.
+
+    Names have no form of their own: they are known by standing in the request's ``content``.
+    """
+    for value in _texts(content):
+        words = words.replace(value, "*")
     return _VALUES.sub("*", words)[:160]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text of two characters or more inside ``value``."""
+    if isinstance(value, str):
+        yield from (value,) if len(value) > 1 else ()
+    elif isinstance(value, Mapping | list):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(one)
 
 
 def _object(text: str) -> Mapping[str, Any]:

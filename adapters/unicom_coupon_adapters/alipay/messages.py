@@ -26,7 +26,9 @@ CODES_PER_DEPOSIT = 1000
 MOST_IN_ACTIVITY = 999_999
 PUBLISH_SPAN = timedelta(days=180)
 _ALIPAY_PAID, _OTHERWISE_PAID = "ZHIFUBAO_TRADE_CHANNEL", "OTHER_TRADE_CHANNEL"
-_USER_ID = re.compile(r"2088[0-9]{12}")
+USER_ID = re.compile(r"2088[0-9]{12}")
+LOGON_ID = re.compile(r"1[0-9]{10}|[^@\s]+@[^@\s]+")
+"""A phone number or a mail address; what is neither this nor a user id is an open id."""
 _VOUCHER_CODE = re.compile(r"[0-9A-Za-z_+=|-]{1,64}")
 
 _V3 = "/v3/alipay/marketing/ordervoucher/activity"
@@ -313,7 +315,7 @@ def voucher_state(node: Node, *, code: CouponCode) -> VoucherState | None:
 def named(user: PlatformUser, *, open_id: str = "open_id") -> dict[str, str]:
     """The member that names ``user``: a ``user_id`` begins with 2088 and has 16 digits, all else is an open id."""
     text = user.reveal()
-    return {"user_id": text} if _USER_ID.fullmatch(text) else {open_id: text}
+    return {"user_id": text} if USER_ID.fullmatch(text) else {open_id: text}
 
 
 def activity_of(listing: Listing) -> str:

@@ -4,6 +4,9 @@ Both come as a form, signed over the values in it. The form is read once from th
 web framework made of it is not taken, since lists, second decodings and dropped values have cost many a merchant their
 signatures. Messages are sent again for a day with the time of their first sending, so there is no time window here:
 what a repeat must not do twice is kept apart by its event id.
+
+Of a transfer (``alipay.fund.trans.order.changed``) and a share (``alipay.trade.order.settle.notify``) only our number
+is read (§3.1, §3.2): it makes us ask, and what they say of the outcome is left to the answer.
 """
 
 from __future__ import annotations
@@ -17,12 +20,12 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from unicom_coupon_adapters.alipay.gateway import AlipayGateway
+from unicom_coupon_adapters.alipay.requests import of_beijing
 from unicom_coupon_adapters.alipay.settings import AlipaySettings
 from unicom_coupon_adapters.alipay.signing import AlipayVerifier, sign_text, verify_form
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.events import Acknowledgement, NewsKind, VerifiedEvent
 from unicom_coupon_sdk.domain.sensitive import PlatformUser
-from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.errors import CouponError, ForgedMessage, PlatformError, ValidationError
 from unicom_coupon_sdk.platform.effects import Flow, Now
 
@@ -37,6 +40,8 @@ _KINDS = {
     "alipay.marketing.activity.message.received": NewsKind.DELIVERED,
     "alipay.marketing.activity.message.used": NewsKind.REDEEMED,
     "alipay.marketing.activity.message.expired": NewsKind.EXPIRED,
+    "alipay.fund.trans.order.changed": NewsKind.CHANGED,
+    "alipay.trade.order.settle.notify": NewsKind.CHANGED,
 }
 _SELF_CHECK = "alipay.service.check"
 
@@ -142,7 +147,7 @@ def _message(form: Mapping[str, str], method: str, *, gateway: AlipayGateway, no
         code=_coupon_code(code),
         user=PlatformUser(user) if user and len(user) <= PlatformUser.longest else None,
         refs={name: _text(content, name) for name in ("activity_id", "voucher_id") if _text(content, name)},
-        operation_no=_text(content, "out_biz_no") or None,
+        operation_no=_text(content, "out_biz_no", "out_request_no") or None,
         content=content,
     )
 
@@ -160,7 +165,7 @@ def _trade(form: Mapping[str, str], *, now: datetime) -> VerifiedEvent:
         "",
         kind,
         form.get("notify_type") or "trade",
-        at=_of_beijing(form.get("notify_time", "")) or now,
+        at=of_beijing(form.get("notify_time", "")) or now,
         form=form,
         refs={name: form[name] for name in ("trade_no", "out_trade_no") if form.get(name)},
         operation_no=(form.get("out_biz_no") if refunded else form.get("out_trade_no")) or None,
@@ -234,13 +239,6 @@ def _of_millis(text: str) -> datetime | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 14):
         return None
     return datetime.fromtimestamp(int(text) / 1000, UTC)
-
-
-def _of_beijing(text: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING).astimezone(UTC)
-    except ValueError:
-        return None
 
 
 def _shapeless() -> ForgedMessage:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import date
 from urllib.parse import urlsplit
 
-from unicom_coupon_adapters.alipay.settings import AlipaySettings, Family
+from unicom_coupon_adapters.alipay.bill_layouts import SOURCES
+from unicom_coupon_adapters.alipay.settings import AlipaySettings, Family, Mode
+from unicom_coupon_sdk.domain.bill import BillKind
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
 from unicom_coupon_sdk.domain.settlement import Cycle, DayCount, SettlementTerms
 from unicom_coupon_sdk.domain.verification import Method
@@ -73,7 +75,7 @@ PROFILE = PlatformProfile(
         zh="扫动态码，加小程序手机号（my.getPhoneNumber）或小程序登录",
         en="rotating QR code scanned, with the mini-program's phone number (my.getPhoneNumber) or its login",
     ),
-    coupon_kinds=frozenset({"amount_off", "percent_off", "exchange"}),
+    coupon_kinds=frozenset({"amount_off", "percent_off", "exchange", "cash"}),
     capabilities=frozenset(
         {
             Capability.ISSUE,
@@ -85,6 +87,9 @@ PROFILE = PlatformProfile(
             Capability.REVERSE,
             Capability.VOID,
             Capability.NOTIFY,
+            Capability.PAY_OUT,
+            Capability.SHARE,
+            Capability.FETCH_BILL,
         }
     ),
     methods=(Method.SCAN, Method.PHONE, Method.LOGIN),
@@ -111,10 +116,11 @@ PROFILE = PlatformProfile(
             source="default without fast settlement (sheet §3.3: withdrawal cycle is contract data)",
         ),
     ),
-    hosts=("openapi.alipay.com", "openapi-sandbox.dl.alipaydev.com"),
+    hosts=("openapi.alipay.com", "openapi-sandbox.dl.alipaydev.com", "dwbillcenter.alipay.com"),
     signing=("RSA2 (SHA256withRSA)", "SM2 (SM3withSM2)", "ALIPAY-SHA256withRSA (v3)", "AES-128-CBC content"),
     request_lifetime_s=REQUEST_LIFETIME_S,
     send_window_s=60,
+    bills=SOURCES,
 )
 """The facts that hold for every merchant."""
 
@@ -122,13 +128,25 @@ PROFILE = PlatformProfile(
 def profile_of(settings: AlipaySettings) -> PlatformProfile:
     """``PROFILE`` as it is for one application: own hosts, and only what its keys and family can do.
 
-    Without a content key no phone proof can be read; sold certificates are withdrawn by refunding their sale.
+    Without a content key no phone proof can be read; sold certificates are withdrawn by refunding their sale, and the
+    marketing bill does not list them (§4.2); fund APIs take certificate mode alone (§1.8), and a share that could not
+    be fetched back, for want of our own account's number, is not begun.
     """
-    lacking = {Capability.VOID} if settings.coupon_family is Family.CERTIFICATE else set()
+    lacking = set()
+    sources = PROFILE.bills
+    if settings.coupon_family is Family.CERTIFICATE:
+        lacking.add(Capability.VOID)
+        sources = tuple(source for source in sources if source.kind is not BillKind.COUPON)
+    if settings.mode is not Mode.CERTIFICATE:
+        lacking.add(Capability.PAY_OUT)
+    if settings.seller_id is None:
+        lacking.add(Capability.SHARE)
     hosts = (urlsplit(url).netloc for url in (settings.gateway_url, settings.v3_url))
     return replace(
         PROFILE,
-        hosts=tuple(dict.fromkeys(hosts)),
+        hosts=tuple(dict.fromkeys((*hosts, *sorted(settings.bill_hosts)))),
+        bills=sources,
         capabilities=PROFILE.capabilities - lacking,
+        coupon_kinds=PROFILE.coupon_kinds - ({"cash"} if Capability.PAY_OUT in lacking else set()),
         methods=tuple(method for method in PROFILE.methods if method is not Method.PHONE or settings.aes_key),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -227,6 +227,14 @@ class RequestMaker:
 def beijing_text(at: datetime) -> str:
     """``at`` as Alipay writes times: ``2026-01-15 10:20:31``, Beijing time whatever the host's zone is."""
     return at.astimezone(BEIJING).isoformat(" ", "seconds")[:19]
+
+
+def of_beijing(text: str) -> datetime | None:
+    """The UTC instant of a time as Alipay writes it; ``None`` for anything else."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def content_text(content: Mapping[str, Any]) -> str:

@@ -13,7 +13,9 @@ from unicom_coupon_sdk.domain.model import Value
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import ConfigurationError, ValidationError
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Hosts of this machine: a sandbox, which may be spoken to in the clear."""
+
 _REFERENCE = re.compile(r"[a-z][a-z0-9+.-]*:.+")
 
 
@@ -29,6 +31,8 @@ KeyReference = Annotated[str | Secret, BeforeValidator(_key_reference)]
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
 Number = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+Host = Annotated[str, StringConstraints(pattern=r"^[0-9a-z.-]{1,253}$")]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class Mode(StrEnum):
@@ -81,8 +85,16 @@ class AlipaySettings(Value):
 
     ``alipay_public_keys`` and ``alipay_certs`` are newest first: older ones verify until they are removed. ``aes_key``
     is needed for phone proofs and for ``encrypt_content``. ``shop_ids`` are the Alipay shops of the activities; empty
-    means every city. ``v3_request_life_s`` is sent as ``expired_seconds``. Raises ``ConfigurationError``
-    ``alipay.mode_keys`` when the keys of ``mode`` are missing, and ``alipay.agency`` without a merchant to act for.
+    means every city. ``v3_request_life_s`` is sent as ``expired_seconds``. ``bill_hosts`` are the only hosts that bills
+    are fetched from.
+
+    Pay-outs need ``mode`` certificate. ``transfer_scene_name`` is the scene that the contract names, with its reports
+    (``info_type`` to ``info_content``); ``transfer_remark`` is the reason that payees read, demanded from 50 000 yuan
+    on. Profit sharing needs ``seller_id``; ``share_finishes`` says whether a share also releases what is left of the
+    order's frozen money, after which nothing more of it can be shared.
+
+    Raises ``ConfigurationError``: ``alipay.mode_keys`` when the keys of ``mode`` are missing, ``alipay.agency`` without
+    a merchant to act for, ``alipay.transfer_scene`` for a scene without reports or the other way round.
     """
 
     app_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{10,32}$")]
@@ -117,12 +129,20 @@ class AlipaySettings(Value):
     customer_service_mobile: Annotated[str, StringConstraints(pattern=r"^[0-9-]{5,20}$")] = "10010"
     activation_wait_s: Annotated[int, Field(strict=True, ge=0, le=120)] = 30
 
+    bill_hosts: frozenset[Host] = frozenset({"dwbillcenter.alipay.com"})
+    transfer_scene_name: Words | None = None
+    transfer_scene_reports: dict[Words, Words] = Field(default_factory=dict)
+    transfer_remark: Words | None = None
+    share_finishes: bool = True
+
     @model_validator(mode="after")
-    def _addresses(self) -> Self:
+    def _addresses_and_scene(self) -> Self:
         for name in ("gateway_url", "v3_url"):
             parts = urlsplit(getattr(self, name))
-            if not parts.hostname or (parts.scheme != "https" and parts.hostname not in _LOOPBACK):
+            if not parts.hostname or (parts.scheme != "https" and parts.hostname not in LOOPBACK):
                 raise ConfigurationError("alipay.url", field=name)
+        if (self.transfer_scene_name is None) != (not self.transfer_scene_reports):
+            raise ConfigurationError("alipay.transfer_scene", field="transfer_scene_reports")
         if self.gateway is Gateway.V3 and self.sign_type != "RSA2":
             raise ConfigurationError("alipay.v3_sign_type", field="sign_type")
         return self

@@ -7,6 +7,7 @@ for the trade number that a redemption then carries. A payment code goes here an
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,19 +19,20 @@ from unicom_coupon_sdk.domain.order import Order
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import ValidationError
 
-_DETAILS = ["fund_bill_list", "voucher_detail_list", "discount_amount", "mdiscount_amount"]
+_DETAILS = ("fund_bill_list", "voucher_detail_list", "discount_amount", "mdiscount_amount")
+_FROZEN = {"royalty_freeze": "true"}
 _NOT_IN_SUBJECT = re.compile(r"[/=&]")
 
 PAY = Api(
     method="alipay.trade.pay",
     required=members("out_trade_no scene auth_code subject total_amount"),
-    optional=members("store_id terminal_id timeout_express query_options"),
+    optional=members("store_id terminal_id timeout_express query_options extend_params"),
     rest=Rest("POST", "/v3/alipay/trade/pay"),
 )
 PRECREATE = Api(
     method="alipay.trade.precreate",
     required=members("out_trade_no subject total_amount"),
-    optional=members("store_id terminal_id timeout_express"),
+    optional=members("store_id terminal_id timeout_express extend_params"),
     rest=Rest("POST", "/v3/alipay/trade/precreate"),
 )
 QUERY = Api(
@@ -79,8 +81,10 @@ class Trade:
     buyer: str | None
 
 
-def pay(order: Order, *, payment_code: Secret, subject: str) -> Call:
+def pay(order: Order, *, payment_code: Secret, subject: str, is_to_be_shared: bool = False) -> Call:
     """Take the order's money from who showed ``payment_code`` (付款码, or a face terminal's text).
+
+    ``is_to_be_shared`` keeps the money frozen until it is shared, without which none of it can be (§3.2).
 
     An answer 10003 or no answer leaves it open: ask with ``query`` every 5 s for half a minute, then ``cancel``.
     Raises ``ValidationError`` ``alipay.not_a_payment_code`` for anything else than such a code, a coupon's included.
@@ -98,12 +102,13 @@ def pay(order: Order, *, payment_code: Secret, subject: str) -> Call:
             "terminal_id": order.terminal_no,
             "timeout_express": "5m",
             "query_options": _DETAILS,
+            "extend_params": _FROZEN if is_to_be_shared else None,
         }
     )
 
 
-def precreate(order: Order, *, subject: str) -> Call:
-    """Make a QR code (``qr_code`` of the answer) that the buyer scans to pay."""
+def precreate(order: Order, *, subject: str, is_to_be_shared: bool = False) -> Call:
+    """Make a QR code (``qr_code`` of the answer) that the buyer scans to pay; ``is_to_be_shared`` as for ``pay``."""
     return PRECREATE.call(
         {
             "out_trade_no": order.order_no,
@@ -111,14 +116,15 @@ def precreate(order: Order, *, subject: str) -> Call:
             "total_amount": yuan_text(_amount(order)),
             "terminal_id": order.terminal_no,
             "timeout_express": "15m",
+            "extend_params": _FROZEN if is_to_be_shared else None,
         }
     )
 
 
-def query(*, out_trade_no: str | None = None, trade_no: str | None = None) -> Call:
-    """How a trade stands. Alipay's number wins where both are given."""
+def query(*, out_trade_no: str | None = None, trade_no: str | None = None, options: Sequence[str] = _DETAILS) -> Call:
+    """How a trade stands, with the details named by ``options``. Alipay's number wins where both are given."""
     _one_of(out_trade_no, trade_no)
-    return QUERY.call({"out_trade_no": out_trade_no, "trade_no": trade_no, "query_options": _DETAILS})
+    return QUERY.call({"out_trade_no": out_trade_no, "trade_no": trade_no, "query_options": list(options)})
 
 
 def cancel(out_trade_no: str) -> Call:

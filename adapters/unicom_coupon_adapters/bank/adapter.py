@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unicom_coupon_adapters.bank import notifications
+from unicom_coupon_adapters.bank.bills import Bills
 from unicom_coupon_adapters.bank.compliance import SHIM
 from unicom_coupon_adapters.bank.coupons import CouponGateway
 from unicom_coupon_adapters.bank.credentials import envelope_of
@@ -18,12 +19,14 @@ from unicom_coupon_adapters.bank.payments import Payments
 from unicom_coupon_adapters.bank.profile import profile_of
 from unicom_coupon_adapters.bank.settings import BankSettings
 from unicom_coupon_sdk.crypto.providers import Keys
+from unicom_coupon_sdk.domain.bill import BillAnswer
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
 from unicom_coupon_sdk.domain.verification import Testimony
 from unicom_coupon_sdk.errors import CouponError
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, ChallengeOrder, Finding, IssueOrder, VerifyOrder
+from unicom_coupon_sdk.platform.bill import BillOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now
 from unicom_coupon_sdk.platform.wire import Headers
 
@@ -36,6 +39,7 @@ class BankAdapter(BaseAdapter):
         self.gateway = Gateway(settings, envelope_of(settings, keys))
         self.coupons = CouponGateway(self.gateway)
         self.payments = Payments(self.gateway)
+        self._bills = Bills(self.gateway)
         self.profile = profile_of(settings)
         self.compliance = SHIM
 
@@ -75,6 +79,11 @@ class BankAdapter(BaseAdapter):
     def void(self, held: Binding, *, code: CouponCode, listing: Listing, void_no: str, reason: str) -> Flow[Outcome]:
         """Withdraw an unused coupon, once by ``void_no``."""
         return self.coupons.void(code, void_no=void_no, reason=reason)
+
+    def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
+        """The coupons used and given back on a Beijing day: raw from T+1 10:30, cleared from 16:30."""
+        self.profile.bill(order.kind)
+        return self._bills.fetch(order)
 
     def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
         """The news in a form callback, verified over the bytes received. Raises ``ForgedMessage``."""

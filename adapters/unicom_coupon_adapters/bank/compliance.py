@@ -50,9 +50,14 @@ _TABLE: tuple[FieldRule, ...] = (
             send=True, keep_days=0, log=False, note="inside encryptTerminalInfo only"),
     *_rules("authCode openId buyerLogonId", DataClass.C2, send=True, keep_days=0, log=False),
     *_rules("name idNo idType cardNo", DataClass.C2, send=False, keep_days=0, log=False, note="PIPL: never asked for"),
-    *_rules("mobileMask couponCodeMask", DataClass.C2, send=False, keep_days=0, log=True),
+    *_rules("mobileMask", DataClass.C2, send=False, keep_days=0, log=True),
+    *_rules("couponCodeMask", DataClass.C2, send=False, keep_days=FIVE_YEARS, log=True, note="in bills"),
     *_rules("orderId cmbOrderId origOrderId origCmbOrderId txnAmt orderOrigAmt refundAmt txnTime bizDate settleDate"
             " tradeState reverseState refundState", DataClass.C2, send=True, keep_days=FIVE_YEARS, log=True),
+    *_rules("kind couponBatch merchantShareAmt issuerShareAmt feeAmt netAmt", DataClass.C2,
+            send=False, keep_days=FIVE_YEARS, log=True, note="bills only"),
+    *_rules("redeemCount redeemAmt reverseCount reverseAmt refundCount sm3OfDetail", DataClass.C1,
+            send=False, keep_days=FIVE_YEARS, log=True, note="bills only"),
     *_rules("merId userId storeId termId reqNo templateId binding_no", DataClass.C1,
             send=True, keep_days=FIVE_YEARS, log=True),
     *_rules("scene reason refundReason mchReserved notifyUrl body currencyCode payValidTime billDate billType billStage"

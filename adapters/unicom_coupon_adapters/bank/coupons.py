@@ -178,15 +178,6 @@ class CouponGateway:
         """What the bank knows of a reversal, by our number."""
         return (yield from self._ask(held.reversal.reversal_id, amount_fen=held.reversal.value_fen))
 
-    def bill_url(self, day: str, *, stage: str, number: str, kind: str = "zip") -> Flow[str]:
-        """Where the bill of Beijing day ``yyyyMMdd`` is: ``RAW`` from T+1 10:30, ``CLEARED`` from 16:30."""
-        body = {**self._gateway.who, "reqNo": number, "billDate": day, "billType": kind, "billStage": stage}
-        reply = yield from self._gateway.call(messages.STATEMENT.call(body))
-        url = reply.text("fileDownloadUrl")
-        if url is None:
-            raise PlatformRefused("bank.bill_absent", platform=PLATFORM, reason="fileDownloadUrl")
-        return url
-
     def _ask(self, number: str, *, amount_fen: int) -> Flow[Outcome]:
         call = messages.QUERY.call({**self._gateway.who, "reqNo": number, "orderId": number})
         try:

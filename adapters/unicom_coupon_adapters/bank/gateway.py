@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from unicom_coupon_sdk.errors import (
     PlatformUnavailable,
     PlatformUnknown,
 )
+from unicom_coupon_sdk.platform.bill_files import LARGEST
 from unicom_coupon_sdk.platform.effects import Flow, HttpCall, Now, RandomBytes
 from unicom_coupon_sdk.platform.retry import NEVER, RetryPolicy, repeating
 from unicom_coupon_sdk.platform.wire import HttpAnswer, HttpRequest, TransportRules
@@ -77,18 +79,22 @@ class Gateway:
         request = yield from self._signed(call, not_after=None)
         return (yield from HttpCall(request, self._rules))
 
-    def download(self, url: str) -> Flow[bytes]:
-        """The bytes behind an address that a signed reply named. Raises ``PlatformRefused`` for another host."""
-        if urlsplit(url).hostname != self.settings.host:
-            raise PlatformRefused("bank.download_host", platform=PLATFORM)
+    def download(self, url: str, *, save_to: Path) -> Flow[None]:
+        """The file behind an address that a signed reply named, on disk.
+
+        Raises ``PlatformRefused`` (``bank.download_host``) for a host that is neither the bank's nor declared.
+        """
+        host = urlsplit(url).hostname
+        if host not in {self.settings.host, *self.settings.domestic_hosts}:
+            raise PlatformRefused("bank.download_host", platform=PLATFORM, host=host or "-")
         request = HttpRequest("GET", url, (("Accept", "*/*"),))
+        rules = TransportRules(allowed_hosts=frozenset({host}), largest_answer=LARGEST)
         try:
-            answer = yield from HttpCall(request, self._rules)
+            answer = yield from HttpCall(request, rules, save_to=save_to)
         except PlatformUnknown as error:
             raise PlatformUnavailable("platform.no_answer", platform=PLATFORM, reason=error.code) from error
         if answer.status != 200:
             raise PlatformUnavailable("bank.status", platform=PLATFORM, status=answer.status)
-        return answer.content
 
     def _attempt(self, call: Call, *, not_after: datetime | None) -> Flow[Reply]:
         request = yield from self._signed(call, not_after=not_after)

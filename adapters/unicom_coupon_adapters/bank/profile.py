@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from unicom_coupon_adapters.bank.bill_layout import source_of
 from unicom_coupon_adapters.bank.settings import BASE_URLS, BankSettings
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
 from unicom_coupon_sdk.domain.settlement import Cycle, DayCount, SettlementTerms
@@ -33,6 +34,7 @@ PROFILE = PlatformProfile(
             Capability.REVERSE,
             Capability.VOID,
             Capability.NOTIFY,
+            Capability.FETCH_BILL,
         }
     ),
     methods=(Method.SMS,),
@@ -57,6 +59,7 @@ PROFILE = PlatformProfile(
     # A request is refused when its timestamp is more than 300 s off the bank's clock; ours may be as far ahead itself.
     request_lifetime_s=600,
     send_window_s=60,
+    bills=(source_of({}),),
 )
 """The facts that hold for every merchant. The coupon gateway profile is this project's and not a bank's (sheet §3)."""
 
@@ -68,5 +71,5 @@ def profile_of(settings: BankSettings) -> PlatformProfile:
     """``PROFILE`` as it is for one merchant: its host, and no capabilities where the envelope is experimental."""
     host = (urlsplit(settings.base_url).netloc,)
     if settings.bank in EXPERIMENTAL_BANKS:
-        return replace(PROFILE, hosts=host, capabilities=frozenset(), experimental=True)
-    return replace(PROFILE, hosts=host)
+        return replace(PROFILE, hosts=host, capabilities=frozenset(), bills=(), experimental=True)
+    return replace(PROFILE, hosts=host, bills=(source_of(settings.bill_columns),))

@@ -15,7 +15,7 @@ from unicom_coupon_sdk.errors import PlatformError, PlatformRefused, PlatformUna
 PLATFORM = "bank"
 
 UNKNOWN = frozenset({"SYSTERM_ERROR", "SYSTERM_MAINTAINING", "SYSTEM_ERROR"})
-BUSY = frozenset({"OPERATING_FREQUENTLY", "BILL_NOT_READY"})
+BUSY = frozenset({"OPERATING_FREQUENTLY"})
 NOT_FOUND = frozenset({"ORDERID_NOT_EXIST", "CMBORDERID_NOT_EXIST", "CMB_ORDERID_NOT_EXIST", "OCMBORDERID_NOT_EXIST"})
 """No such order; the document spells it in two ways (sheet §1.12)."""
 
@@ -53,6 +53,7 @@ CODES: Mapping[str, str] = {
     **dict.fromkeys(("REVERSE_WINDOW_CLOSED", "REVERSE_STATE", "REVERSE_AMOUNT"), "bank.reverse"),
     **dict.fromkeys(NOT_FOUND, "bank.order_unknown"),
     "QUERY_WINDOW_CLOSED": "bank.query_window",
+    "BILL_NOT_READY": "bank.bill_not_ready",
     "BILL_NOT_EXIST": "bank.bill_absent",
     **dict.fromkeys(("NOT_ALLOWED", "NOT_ALLOW"), "bank.not_allowed"),
     "ORDER_PAID": "bank.order_paid",

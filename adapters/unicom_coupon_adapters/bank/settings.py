@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, StringConstraints, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, model_validator
 
+from unicom_coupon_adapters.bank.bill_layout import DETAIL, SUMMARY
 from unicom_coupon_sdk.domain.model import Value
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import ValidationError
@@ -55,6 +56,7 @@ class BankSettings(Value):
     ``bank_public_keys`` are tried in order, since an answer names no key: during a change of the bank's key both are
     listed, and fields are encrypted to the first. ``merchant_private_key`` is 64 hex characters or PKCS#8; its public
     half is needed only by the ``gmssl`` engine. ``header_digest`` "sm3" is this project's option and no bank's.
+    ``bill_columns`` says what a bank's bill calls the columns of sheet §3.8, where it calls them otherwise.
     """
 
     bank: BankName = "cmb"
@@ -72,6 +74,7 @@ class BankSettings(Value):
     sm2_backend: Literal["auto", "openssl", "gmssl"] = "auto"
     notify_url: str | None = None
     domestic_hosts: tuple[str, ...] = ()
+    bill_columns: dict[str, str] = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +90,10 @@ class BankSettings(Value):
             if not getattr(self, name):
                 raise _wrong("bank.key_missing", field=name, bank=self.bank)
         self._check_host()
+        unknown = self.bill_columns.keys() - {*DETAIL, *SUMMARY}
+        if unknown:
+            known = ", ".join(dict.fromkeys((*DETAIL, *SUMMARY)))
+            raise _wrong("bank.bill_column", field=f"bill_columns.{min(unknown)}", known=known)
         if self.notify_url is not None and not _is_callback(self.notify_url):
             raise _wrong("bank.notify_url", field="notify_url")
         return self

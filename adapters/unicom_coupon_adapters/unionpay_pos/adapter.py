@@ -25,6 +25,8 @@ from unicom_coupon_adapters.unionpay_pos.acp.credentials import AcpKeys
 from unicom_coupon_adapters.unionpay_pos.acp.doctor import diagnose as diagnose_acp
 from unicom_coupon_adapters.unionpay_pos.acp.merchant import AcpMerchant
 from unicom_coupon_adapters.unionpay_pos.answers import PLATFORM
+from unicom_coupon_adapters.unionpay_pos.batch_book import Settlement
+from unicom_coupon_adapters.unionpay_pos.bills import Statements
 from unicom_coupon_adapters.unionpay_pos.compliance import SHIM
 from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
 from unicom_coupon_adapters.unionpay_pos.doctor import diagnose
@@ -32,16 +34,20 @@ from unicom_coupon_adapters.unionpay_pos.keys import MasterKey
 from unicom_coupon_adapters.unionpay_pos.line import Line
 from unicom_coupon_adapters.unionpay_pos.messages import Entry
 from unicom_coupon_adapters.unionpay_pos.profile import profile_of
+from unicom_coupon_adapters.unionpay_pos.receipts import Receipts, Slip
 from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings, load_master_keys
+from unicom_coupon_adapters.unionpay_pos.settlement import Settling
 from unicom_coupon_adapters.unionpay_pos.terminal import State, recorded
 from unicom_coupon_adapters.unionpay_pos.terminals import SecurityChip
 from unicom_coupon_adapters.unionpay_pos.transactions import Transactions, Wish
 from unicom_coupon_sdk.crypto.fields import FieldCipher
 from unicom_coupon_sdk.crypto.providers import Keys
+from unicom_coupon_sdk.domain.bill import BillAnswer, BillKind
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.events import Acknowledgement, VerifiedEvent
 from unicom_coupon_sdk.domain.order import Order
 from unicom_coupon_sdk.domain.redemption import Binding, HeldRedemption, HeldReversal, Listing, Outcome
+from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.domain.verification import Method, ScanProof, TerminalProof, Testimony
 from unicom_coupon_sdk.errors import (
@@ -54,6 +60,7 @@ from unicom_coupon_sdk.errors import (
     VerificationError,
 )
 from unicom_coupon_sdk.platform.adapter import BaseAdapter, BindOrder, Finding, IssueOrder, VerifyOrder
+from unicom_coupon_sdk.platform.bill import BillOrder
 from unicom_coupon_sdk.platform.effects import Flow, Now
 from unicom_coupon_sdk.platform.wire import Headers
 
@@ -76,6 +83,8 @@ class UnionPayPosAdapter(BaseAdapter):
         }
         self._first = next(iter(self.terminals), None)
         self._acp = None if settings.acp is None else AcpMerchant(settings.acp, AcpKeys.load(settings.acp, keys))
+        token = settings.bill_token
+        self._bill_token = None if token is None else Secret(keys.text(token, field="bill_token"))
 
     @property
     def acp(self) -> AcpMerchant:
@@ -187,6 +196,29 @@ class UnionPayPosAdapter(BaseAdapter):
         now = yield from Now()
         return Outcome(effected=Effected.DONE, at=now, platform_no=void_no)
 
+    def settle(self, terminal_no: str | None = None) -> Flow[Settlement]:
+        """Settle the batch of one terminal, or carry on with that; see ``Settling.settle``.
+
+        A further call of this platform: ``client.run(adapter.settle("10000001"))``. Until it has ended, the terminal
+        takes no transactions. Raises ``ConfigurationError`` (``unionpay_pos.terminal_role``) at the host's end.
+        """
+        self._require_terminal()
+        return Settling(self.terminal(terminal_no), voids=self.settings.void_in_totals).settle()
+
+    def send_receipt(self, redemption_id: str, slip: Slip) -> Flow[None]:
+        """Upload the electronic receipt of a redemption or reversal that is done; see ``Receipts.upload``.
+
+        A further call of this platform, as ``settle`` is, and at the terminal's end only.
+        """
+        self._require_terminal()
+        operation = yield from recorded(redemption_id)
+        number = None if operation is None else operation.note["terminal"]
+        yield from Receipts(self.terminal(number)).upload(redemption_id, slip)
+
+    def _require_terminal(self) -> None:
+        if self.settings.role == "host":
+            raise ConfigurationError("unionpay_pos.terminal_role", field="platforms.unionpay_pos.role")
+
     def _verdict(self, operation_id: str) -> Flow[Outcome]:
         operation = yield from recorded(operation_id)
         if operation is None:  # never begun; or we are the host, and a terminal is answered only after the conclusion
@@ -196,6 +228,13 @@ class UnionPayPosAdapter(BaseAdapter):
         if transactions is None:
             raise PlatformUnavailable("unionpay_pos.terminal_gone", platform=PLATFORM)
         return (yield from transactions.verdict(operation_id))
+
+    def fetch_bill(self, order: BillOrder) -> Flow[BillAnswer]:
+        """What was cleared on a day from 23:00 to 23:00: coupons by the acquirer's file, trade by the gateway's."""
+        source = self.profile.bill(order.kind)
+        if order.kind is BillKind.COUPON:
+            return Statements(self.settings, source, token=self._bill_token).fetch(order)
+        return self.acp.bills.fetch(order, source)
 
     def parse_notification(self, headers: Headers, body: bytes) -> Flow[VerifiedEvent]:
         """The news in a notice of the online gateway, verified. Raises ``ForgedMessage``; POS hosts send none."""

@@ -158,8 +158,8 @@ def read_answer(content: bytes, *, request: Message, key: MacKey | None) -> Answ
         if message.fields.get(number, request.fields.get(number)) != request.fields.get(number):
             raise _unusable("unionpay_pos.answer_mismatch", reason="echo", field=str(number))
     code = message.fields.get(39)
-    if message.mti == "0510":
-        code = "00"  # a settlement answer has flags in field 48 instead
+    if message.mti == "0510" and code is None:
+        code = "00"  # a settlement that was carried out has flags in field 48 instead
     if not isinstance(code, str) or len(code) != 2:
         raise _unusable("unionpay_pos.answer_unreadable", reason="code", field="39")
     is_authentic = False

@@ -13,10 +13,13 @@ from typing import Any, Final
 
 from unicom_coupon_adapters.unionpay_pos.coupon_block import MAGIC, CouponBlock
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
+from unicom_coupon_adapters.unionpay_pos.tlv import parse_signature_tags
 from unicom_coupon_sdk.errors import ComplianceError
 from unicom_coupon_sdk.platform.compliance import ComplianceShim, FieldRule
 
 FIVE_YEARS: Final = 1827
+
+_RECEIPT: Final = "0820"
 
 _BINDING: Final = "sheet §13.3: 银发〔2021〕259号"
 _TRACE: Final = "sheet §13.3: 259号文, transactions are complete, true and traceable; kept as long as bills"
@@ -47,6 +50,15 @@ _TABLE: Final = (
     *_rules("62.VA.06", send=True, keep_days=0, log=False, source=_PERSONAL, note="last four digits of the phone only"),
     *_rules("62.VA.02 62.VA.03 62.VA.04 62.VA.05 62.VA.07", send=True, keep_days=FIVE_YEARS, log=True, source=_TRACE),
     *_rules("62.VA.08 62.VA.09 62.VA.0A", send=True, keep_days=FIVE_YEARS, log=True, source=_TRACE),
+    # An electronic receipt: the clearing day and no chip data, only what a slip shows. Its image is in field 62.
+    *_rules(
+        "0820.15 0820.55.FF00 0820.55.FF01 0820.55.FF02 0820.55.FF06 0820.55.FF07",
+        send=True,
+        keep_days=FIVE_YEARS,
+        log=True,
+        source="sheet §4.8",
+        note="receipts only",
+    ),
     *_rules("64", send=True, keep_days=0, log=True, source="sheet §13.1: field 64 may be logged"),
     # The online gateway (ACP), by its own names.
     *_rules("version encoding signMethod certId encryptCertId", send=True, keep_days=0, log=True, source=_ACP),
@@ -70,6 +82,16 @@ _TABLE: Final = (
         log=True,
         source=_TRACE,
     ),
+    # What an acquirer's file says of a transaction; the coupon's code is masked in it.
+    *_rules(
+        "merchant terminal rrn mti proc cond type unicom_txn amount_fen fee_fen net_fen resp status orig_batch"
+        " orig_trace coupon_masked",
+        send=False,
+        keep_days=FIVE_YEARS,
+        log=True,
+        source="sheet §11.4; kept as long as bills",
+        note="bills only",
+    ),
     *_rules("account_truncated", send=False, keep_days=FIVE_YEARS, log=True, source=_PCI),
     *_rules(
         "key_check_value", send=False, keep_days=FIVE_YEARS, log=True, source="sheet §13.1: check values may be logged"
@@ -90,6 +112,9 @@ def checked(message: Message) -> Message:
     private = message.fields.get(62)
     if isinstance(private, bytes) and private.startswith(MAGIC):
         parts["62"] = {f"62.VA.{tag:02X}": None for tag in CouponBlock.parse(private)}
+    if message.mti == _RECEIPT and 55 in message:
+        parts = {f"{_RECEIPT}.15" if name == "15" else name: one for name, one in parts.items() if name != "55"}
+        parts |= {f"{_RECEIPT}.55.{tag}": None for tag in parse_signature_tags(message.data(55))}
     SHIM.outgoing(parts)
     return message
 

@@ -12,18 +12,20 @@ terminal would be locked out:
 - of an enquiry the code alone decides: a used or expired coupon is a 00 with its state;
 - only coupon transactions are carried out: card sales, pre-authorisations and balances are 40.
 
-The back end that the host asks is in ``emulation.coupons``. ``POST /deliveries`` takes the management calls of §9.4.
+The back end that the host asks is in ``emulation.coupons``. The files of each clearing day are there over HTTP, on a
+port of their own. ``POST /deliveries`` takes the management calls of §9.4.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed, unpack
-from unicom_coupon_adapters.unionpay_pos.emulation import control, exchange
+from unicom_coupon_adapters.unionpay_pos.emulation import bills, control, exchange
 from unicom_coupon_adapters.unionpay_pos.emulation.cards import MERCHANT, NUMBERS, TPDU, Cards, serial_of
 from unicom_coupon_adapters.unionpay_pos.emulation.redemptions import run_cancels
 from unicom_coupon_adapters.unionpay_pos.emulation.world import Request, Told, World
@@ -32,7 +34,8 @@ from unicom_coupon_adapters.unionpay_pos.framing import Frame as WireFrame
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.subfields import TransactionType
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
-from unicom_coupon_sdk.sandbox.emulator import Callback, Frame, FrameAnswer, Received
+from unicom_coupon_sdk.sandbox.emulator import FRAME_METHOD, Callback, Frame, FrameAnswer, Received
+from unicom_coupon_sdk.sandbox.notifications import is_loopback_url
 
 DEFAULT_PORT: Final = 8583
 _STEP: Final = "force_key_change"
@@ -47,6 +50,7 @@ class UnionPayPosEmulator:
 
     name: str = "unionpay_pos"
     speaks_frames: bool = True
+    serves_files: bool = True
 
     def __init__(self, frame: Frame) -> None:
         self._world = World(frame, Cards(frame))
@@ -66,17 +70,30 @@ class UnionPayPosEmulator:
             "tpdu": TPDU,
             "merchant_no": MERCHANT,
             "response_timeout_s": SANDBOX_PATIENCE_S,
+            **self._bill_settings(),
             "terminals": {
                 number: {"serial": serial_of(number), "tmk": f"file:{cards.master_file(number)}"} for number in NUMBERS
             },
         }
 
+    def _bill_settings(self) -> dict[str, str]:
+        """Where the bills are; left out where a client may not go, to a sandbox beyond loopback that has no TLS."""
+        url = self._world.frame.files_url
+        return {"bill_url": bills.url_template(url)} if url.startswith("https:") or is_loopback_url(url) else {}
+
     def answer(self, request: Received) -> HttpAnswer:
-        """Check, act, answer, with a MAC where there is a key."""
+        """Check, act, answer, with a MAC where there is a key. Over HTTP: the acquirer's files."""
+        if request.method != FRAME_METHOD:
+            return bills.download(self._world, request.path) if request.method == "GET" else HttpAnswer(405, ())
         return exchange.serve(self._world, request.content)
 
     def refuse(self, request: Received, code: str) -> HttpAnswer:
-        """The answer with response code ``code`` (two characters; anything else is 96), without doing anything."""
+        """The answer with response code ``code`` (two characters; anything else is 96), without doing anything.
+
+        Over HTTP ``code`` is a status.
+        """
+        if request.method != FRAME_METHOD:
+            return HttpAnswer(int(code) if re.fullmatch("[45][0-9]{2}", code) else 500, ())
         told = Told(code if len(code) == 2 and code.isalnum() and code.isascii() else "96")
         try:
             frame = WireFrame.parse(request.content)
@@ -126,7 +143,9 @@ class UnionPayPosEmulator:
         return True
 
     def fault_key(self, request: Received) -> str:
-        """The message type, such as ``0200``; empty for a frame that cannot be read."""
+        """The message type, such as ``0200``; empty for a frame that cannot be read. Over HTTP: the path."""
+        if request.method != FRAME_METHOD:
+            return request.path
         try:
             return WireFrame.parse(request.content).body[:2].hex()
         except FrameError:

@@ -6,9 +6,9 @@
         async with UnionPayPosHost(client) as host:
             port = await host.start("0.0.0.0", 8583, tls=context)
 
-Every financial message must have a right MAC of its registered terminal, and every answer to one has a MAC; before that
-only 03, 77, 97 and A0 are said. What is answered is durable first. A host that is killed and started again carries on:
-cancel jobs are in the ledger's database, and half-done verifications are found again by their keys.
+Every financial message and every receipt must have a right MAC of its registered terminal, and every answer to one has
+a MAC; before that only 03, 77, 97 and A0 are said. What is answered is durable first. A host that is killed and started
+again carries on: cancel jobs are in the ledger's database, and half-done verifications are found again by their keys.
 
 Peers are bounded in everything that they choose: number of connections, size and speed of frames, idle time, frames in
 flight, and how much unread answer may pile up.
@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -28,9 +29,10 @@ from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed, unpac
 from unicom_coupon_adapters.unionpay_pos.coupon_block import MAGIC, CouponBlock
 from unicom_coupon_adapters.unionpay_pos.frame_errors import FrameError
 from unicom_coupon_adapters.unionpay_pos.framing import LARGEST, Frame, FrameReader
-from unicom_coupon_adapters.unionpay_pos.hosting import book, day
+from unicom_coupon_adapters.unionpay_pos.hosting import book, day, receipts
 from unicom_coupon_adapters.unionpay_pos.hosting.asked import Asked, Told, answer_to
 from unicom_coupon_adapters.unionpay_pos.hosting.desk import BUDGET_S, Desk
+from unicom_coupon_adapters.unionpay_pos.hosting.settlements import Settled, settled
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.mac import MacKey
 from unicom_coupon_adapters.unionpay_pos.settings import load_master_keys
@@ -80,8 +82,9 @@ class UnionPayPosHost:
         masters = load_master_keys(adapter.settings, keys or Keys.default())
         self._client = client
         self._register = adapter.register
-        self._day = day.Day(client, masters, adapter.settings.mac)
+        self._day = day.Day(client, masters, adapter.settings.mac, voids=adapter.settings.void_in_totals)
         self._desk = Desk(client, budget_s=budget_s)
+        self._merchant = adapter.settings.merchant_no
         self._acquirer = acquirer
         self._idle_s = idle_s
         self._frame_s = frame_s
@@ -141,13 +144,13 @@ class UnionPayPosHost:
         refused = self._refused(asked)
         if refused is not None:
             return self._plain(frame, asked, Told(refused))
-        if message.mti in day.TYPES:
+        if message.mti in day.TYPES and not receipts.is_receipt(asked):
             try:
                 told = await self._day.serve(asked)
             except FrameError:
                 told = Told("30")
-            return self._plain(frame, asked, told)
-        if message.mti not in _FINANCIAL:
+            return self._plain(frame, asked, await self._referenced(asked, told))
+        if message.mti not in _FINANCIAL and not receipts.is_receipt(asked):
             return self._plain(frame, asked, Told("40"))
         return await self._financial(frame, asked)
 
@@ -169,10 +172,13 @@ class UnionPayPosHost:
             told = Told.of(error)
         if told.is_silent:
             return None
+        told = await self._referenced(asked, told)
         body = key.seal(pack_unsealed(answer_to(asked, told, acquirer=self._acquirer)))
         return frame.answer(body).content
 
     async def _told(self, asked: Asked) -> Told:
+        if receipts.is_receipt(asked):
+            return await self._client.run(book.written(lambda notes: receipts.take(notes, asked)))
         handler = self._desk.handler(asked)
         if handler is None:
             return Told("40")
@@ -181,6 +187,20 @@ class UnionPayPosHost:
             if not is_open:
                 return Told("77")
         return await handler(asked)
+
+    async def _referenced(self, asked: Asked, told: Told) -> Told:
+        """What is told, with a reference of its own (field 37) where no transaction gives it one (sheet 3.3)."""
+        if 37 in told.fields:
+            return told
+        number = await self._client.run(book.written(lambda notes: book.next_number(notes, "reference")))
+        return replace(told, fields={**told.fields, 37: f"{asked.dated()['date']}{number % 10**8:08d}"})
+
+    async def settled(self, terminal_no: str, *, batch: int, merchant_no: str | None = None) -> Settled | None:
+        """What became of a terminal's batch: both totals and their differences; ``None`` when it was not settled."""
+        merchant = merchant_no or self._merchant
+        return await self._client.run(
+            book.written(lambda notes: settled(notes, merchant=merchant, terminal=terminal_no, batch=batch))
+        )
 
     def _refused(self, asked: Asked) -> str | None:
         try:

@@ -99,6 +99,10 @@ class MasterKey:
             )
         return cls(cipher.of(key), cipher)
 
+    def check(self) -> bytes:
+        """Its own check value."""
+        return self._block.encrypt(bytes(self._block.block))[:CHECK_BYTES]
+
     def unwrap(self, wrapped: bytes) -> bytes:
         """A key in the clear. Raises ``FrameError`` ``unionpay_pos.frame_key_block`` unless it is whole blocks."""
         if not wrapped or len(wrapped) % self._block.block:

@@ -49,6 +49,11 @@ class Line:
         """How long an answer is waited for."""
         return self._settings.response_timeout_s
 
+    @property
+    def master_check(self) -> str:
+        """The check value of the terminal's master key, in hexadecimal digits. It is no secret."""
+        return self._master.check().hex().upper()
+
     def mac_key(self, keys: WrappedKeys) -> MacKey:
         """The MAC key in ``keys``, unwrapped once."""
         known = self._mac

@@ -338,6 +338,26 @@ def echo(terminal: Terminal, *, sequence: Sequence) -> Message:
     return _management(terminal, sequence, mti="0820", network="301", more={})
 
 
+def receipt(terminal: Terminal, *, original: Redeemed, clearing: str, tags: bytes, image: bytes) -> Message:
+    """Uploads the receipt of ``original``, under its trace and batch: field 55 in ``tags``, an image in field 62.
+
+    ``clearing`` is the original's clearing day, MMDD. This one has a MAC. Raises ``FrameError``
+    ``unionpay_pos.frame_missing`` unless ``original`` has the answer's reference.
+    """
+    if original.reference is None:
+        refuse("missing", field="37")
+    kind = TransactionType(kind="07", batch=f"{original.sequence.batch:06d}", network="800").packed()
+    more: dict[int, FieldValue] = {
+        4: _amount(original.amount_fen),
+        15: clearing,
+        37: original.reference,
+        55: tags,
+        60: kind,
+        62: image,
+    }
+    return _management(terminal, original.sequence, mti="0820", network="800", more=more)
+
+
 def settlement(
     terminal: Terminal, *, sequence: Sequence, domestic: Totals, foreign: Totals | None = None, operator: str = "01"
 ) -> Message:
@@ -349,6 +369,25 @@ def settlement(
 def batch_details(terminal: Terminal, *, sequence: Sequence, details: tuple[BatchDetail, ...]) -> Message:
     """Uploads up to eight transactions of a batch whose totals did not agree."""
     return _management(terminal, sequence, mti="0320", network="201", more={48: pack_details(details)})
+
+
+def batch_return(terminal: Terminal, *, sequence: Sequence, original: Redeemed, reference: str) -> Message:
+    """Uploads one return of a batch whose totals did not agree, as a notice of its own.
+
+    ``sequence`` and ``reference`` are the return's, ``original`` the redemption that it gave back. Which of 203 to 206
+    a return takes is not confirmed; 205 is the upload of what was done in a batch that does not agree.
+    """
+    kind = TransactionType(kind="25", batch=f"{sequence.batch:06d}", network="205").packed()
+    more = {
+        3: "200000",
+        4: _amount(original.amount_fen),
+        25: COUPON_CONDITION,
+        37: reference,
+        49: YUAN,
+        60: kind,
+        61: original.original(with_date=True),
+    }
+    return _management(terminal, sequence, mti="0320", network="205", more=more)
 
 
 def batch_end(terminal: Terminal, *, sequence: Sequence, sent: int, is_balanced: bool) -> Message:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
+from unicom_coupon_adapters.unionpay_pos.bill_layouts import GATEWAY_SOURCES, statement_source
 from unicom_coupon_adapters.unionpay_pos.settings import UnionPayPosSettings
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
 from unicom_coupon_sdk.domain.settlement import Cycle, DayCount, SettlementTerms
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.domain.verification import Method
 from unicom_coupon_sdk.errors import ValidationError
+from unicom_coupon_sdk.platform.bill import BillSource
 from unicom_coupon_sdk.platform.profile import Bilingual, Capability, PlatformProfile
 
 SAME_DAY_CONTRACT: Final = "unionpay-d0"
@@ -46,6 +48,7 @@ PROFILE = PlatformProfile(
             Capability.QUERY,
             Capability.REVERSE,
             Capability.VOID,
+            Capability.FETCH_BILL,
         }
     ),
     methods=(Method.TERMINAL, Method.SCAN),
@@ -110,22 +113,29 @@ PROFILE = PlatformProfile(
     # for the terminal's own wait, 20 s for the host's call to the coupon system (sheet 1.3, 13.4), rounded up.
     request_lifetime_s=180,
     send_window_s=60,
+    bills=(statement_source("terminal"),),
     experimental=True,
 )
 """The facts that hold for every merchant. Experimental: the coupon profile UCP-1 is ours, not UnionPay's."""
 
 
 def profile_of(settings: UnionPayPosSettings) -> PlatformProfile:
-    """The facts that hold for a merchant.
+    """The facts that hold for one merchant.
 
-    The online gateway brings notices and UnionPay's hosts. A merchant who has that alone has no terminal to redeem at.
+    The acquirer's bills are offered where the settings say where they are delivered. The online gateway brings bills,
+    notices and UnionPay's hosts. A merchant who has that alone has no terminal to redeem at.
     """
+    is_delivered = settings.bill_inbox is not None or settings.bill_url is not None
+    bills: tuple[BillSource, ...] = (statement_source(settings.role),) if is_delivered and settings.terminals else ()
+    bills += GATEWAY_SOURCES if settings.acp is not None else ()
+    capabilities = PROFILE.capabilities - {Capability.FETCH_BILL} if settings.terminals else frozenset()
+    capabilities |= {Capability.FETCH_BILL} if bills else set()
     if settings.acp is None:
-        return PROFILE
-    at_terminals = PROFILE.capabilities if settings.terminals else frozenset()
+        return replace(PROFILE, capabilities=capabilities, bills=bills)
     return replace(
         PROFILE,
-        capabilities=at_terminals | {Capability.NOTIFY},
+        capabilities=capabilities | {Capability.NOTIFY},
+        bills=bills,
         hosts=settings.acp.hosts,
         signing=(*PROFILE.signing, "ACP 5.1.0 SHA256-RSA"),
     )

@@ -23,11 +23,16 @@ needs no terminals.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
 from unicom_coupon_adapters.unionpay_pos.acp.settings import AcpSettings
+from unicom_coupon_adapters.unionpay_pos.batch_book import VoidTotals
 from unicom_coupon_adapters.unionpay_pos.keys import Cipher, MasterKey
 from unicom_coupon_adapters.unionpay_pos.mac import MacAlgorithm
 from unicom_coupon_adapters.unionpay_pos.messages import SignOn
@@ -48,6 +53,8 @@ _BY_MAC: Final = {
 }
 """Which MACs the keys of a sign-on can make."""
 
+_ANY_DAYS: Final = ("20260520", "20260521")
+
 
 class TerminalSettings(Value):
     """One terminal: its hardware serial (TUSN), its master key, and its merchant where that is another one."""
@@ -62,7 +69,12 @@ class UnionPayPosSettings(Value):
 
     ``verify_decline_mac``: a decline without a right MAC is not believed, because on a line without TLS anybody could
     have sent it; switch it off only for a host that sends no MAC with declines, inside TLS. ``sign_on`` and ``mac`` are
-    what the acquirer gave the terminals. ``terminals`` may be empty only where there is ``acp``.
+    what the acquirer gave the terminals. ``terminals`` may be empty only where there is ``acp``. ``void_in_totals``: a
+    batch's totals count a void as a credit, or with ``removed`` take its redemption out of the debits.
+
+    The acquirer's files ``UCP_<merchant>_<day>.csv`` are taken from the folder ``bill_inbox``, where something else
+    (SFTP) puts them, or fetched from ``bill_url``, in which ``{merchant}`` and ``{day}`` (YYYYMMDD) are filled in, with
+    ``bill_token`` as bearer token where there is one.
     """
 
     role: Literal["terminal", "host"] = "terminal"
@@ -83,7 +95,11 @@ class UnionPayPosSettings(Value):
     f59_len_digits: Literal[2, 3] = 3
     device: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")] = "04"
     licence: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}$")] = "3125"
+    bill_inbox: Path | None = None
+    bill_url: str | None = None
+    bill_token: KeyReference | None = None
     acp: AcpSettings | None = None
+    void_in_totals: VoidTotals = "credit"
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
@@ -91,7 +107,17 @@ class UnionPayPosSettings(Value):
             raise ValidationError("unionpay_pos.mac_sign_on", field="mac", platform="unionpay_pos")
         if not self.terminals and (self.acp is None or self.role == "host"):
             raise ValidationError("unionpay_pos.terminals_missing", field="terminals", platform="unionpay_pos")
+        if self.bill_inbox is not None and self.bill_url is not None:
+            raise ValidationError("unionpay_pos.bill_places", field="bill_url", platform="unionpay_pos")
+        if self.bill_url is not None:
+            _check_bill_url(self.bill_url, merchants=self.merchants)
         return self
+
+    @property
+    def merchants(self) -> tuple[str, ...]:
+        """The merchants of the terminals, each once; our own where there are no terminals."""
+        told = dict.fromkeys(one.merchant_no or self.merchant_no for one in self.terminals.values())
+        return tuple(told) or (self.merchant_no,)
 
     @property
     def cipher(self) -> Cipher:
@@ -114,6 +140,27 @@ class UnionPayPosSettings(Value):
             code_pad=self.va_code_pad,
             length_digits=self.f59_len_digits,
         )
+
+
+def _check_bill_url(template: str, *, merchants: Sequence[str]) -> None:
+    """Raises ``ValidationError`` for a template that names no address, or one address for several files."""
+    try:
+        first, *others = {template.format(merchant=merchant, day=day) for merchant in merchants for day in _ANY_DAYS}
+        parts = urlsplit(first)
+        is_sent_safely = parts.scheme == "https" or (parts.scheme == "http" and _is_local(parts.hostname or ""))
+        is_fixed = "{" not in urlsplit(template).netloc
+    except (ValueError, LookupError, AttributeError):
+        is_sent_safely = is_fixed = False
+        others = []
+    if not (is_sent_safely and is_fixed and len(others) + 1 == len(merchants) * len(_ANY_DAYS)):
+        raise ValidationError("unionpay_pos.bill_url", field="bill_url", platform="unionpay_pos")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def master_key_bytes(material: bytes, *, field: str) -> bytes:

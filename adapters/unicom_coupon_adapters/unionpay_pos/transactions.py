@@ -19,6 +19,8 @@ from unicom_coupon_adapters.unionpay_pos.line import Line
 from unicom_coupon_adapters.unionpay_pos.messages import Entry, Reason, Redeemed, Sequence
 from unicom_coupon_adapters.unionpay_pos.profile import clearing_date, date_of
 from unicom_coupon_adapters.unionpay_pos.terminal import (
+    BETWEEN_SENDS_S,
+    PARKED_AGAIN_S,
     REVERSAL_LIFETIME_S,
     SENDS_BEFORE_PARKING,
     Operation,
@@ -133,16 +135,37 @@ class Transactions:
         Raises ``PlatformUnavailable`` (``unionpay_pos.reversal_pending``) while one of them has no answer; after three
         sends it is parked, tried again now and then, and no longer in the way. It is never dropped.
         """
+        yield from self._reverse_owed(parked_again_s=PARKED_AGAIN_S)
+
+    def finish(self) -> Flow[None]:
+        """Bring everything that is open to its end, before the batch is settled (sheet 8.4, step 1).
+
+        Reversals are sent, parked ones as well, and what is still open is asked about. Raises ``PlatformUnavailable``:
+        ``unionpay_pos.reversal_pending`` as ``reverse_owed`` does, ``unionpay_pos.unfinished`` while anything is left.
+        """
+        yield from self._reverse_owed(parked_again_s=BETWEEN_SENDS_S)
         now = yield from Now()
-        for operation in (yield from self._book.owed(now=now)):
-            yield from self._reverse(operation)
+        for operation in (yield from self._book.unfinished()):
+            is_over = operation.state is not State.SENT or operation.note["until"] < now.timestamp()
+            if is_over:  # else somebody is waiting for its answer
+                yield from self._asked(operation, now=now)
+        left = yield from self._book.unfinished()
+        if left:
+            raise PlatformUnavailable(
+                "unionpay_pos.unfinished", platform=PLATFORM, terminal=self.line.terminal.number, count=len(left)
+            )
+
+    def _reverse_owed(self, *, parked_again_s: float) -> Flow[None]:
+        now = yield from Now()
+        for operation in (yield from self._book.owed(now=now, parked_again_s=parked_again_s)):
+            yield from self._reverse(operation, parked_again_s=parked_again_s)
         if (yield from self._book.blocked()):
             raise PlatformUnavailable("unionpay_pos.reversal_pending", platform=PLATFORM, retry_after_s=60.0)
 
-    def _reverse(self, owed: Operation) -> Flow[None]:
+    def _reverse(self, owed: Operation, *, parked_again_s: float) -> Flow[None]:
         keys = yield from self.line.signed_on()
         now = yield from Now()
-        operation = yield from self._book.claim(owed, now=now)
+        operation = yield from self._book.claim(owed, now=now, parked_again_s=parked_again_s)
         if operation is None:
             return
         first = self._rebuilt(operation)
@@ -190,10 +213,23 @@ class Transactions:
                 return (yield from self._asked(operation, now=now))
 
     def _asked(self, operation: Operation, *, now: datetime) -> Flow[Outcome]:
+        """The host's word, and what follows from it for the book.
+
+        Undone and declined are final. "Not found" is final for what the host has spoken of before, and for what was
+        parked, or sent and never to be reversed, long ago. Of anything else the original may still be on its way, and
+        its reversal stays owed.
+        """
+        quiet_since = (now - timedelta(seconds=REVERSAL_LIFETIME_S)).timestamp()
         answer = yield from self.outcome_of(operation)
         if answer.code == "25":
+            is_long_ago = not operation.note["reversible"] and operation.note["until"] < quiet_since
+            known = _NOT_REVERSED if is_long_ago else frozenset({State.ASKED})
+            if (yield from self._book.conclude(operation, State.DECLINED, only_from=known)) is None:
+                parked = frozenset({State.PARKED})
+                yield from self._book.conclude(operation, State.DECLINED, only_from=parked, quiet_since=quiet_since)
             return _not_done("unionpay_pos.not_found", code=answer.code)
         if answer.code == "22":
+            yield from self._book.conclude(operation, State.REVERSED, only_from=_OPEN)
             return _not_done("unionpay_pos.reversed", code=answer.code)
         if answer.meaning is not Meaning.DONE:
             error = answer.error()
@@ -207,8 +243,8 @@ class Transactions:
         if meaning is Meaning.UNKNOWN:
             return _undecided(stored or answer.code)
         if meaning is not Meaning.DONE:
+            yield from self._book.conclude(operation, State.DECLINED, told={"response": stored}, only_from=_OPEN)
             return _not_done("unionpay_pos.not_done", code=stored)
-        quiet_since = (now - timedelta(seconds=REVERSAL_LIFETIME_S)).timestamp()
         concluded = yield from self._book.conclude(
             operation, State.DONE, told=_told(answer), only_from=_OPEN, quiet_since=quiet_since
         )
@@ -285,7 +321,7 @@ class Transactions:
             self.line.terminal,
             sequence=operation.sequence,
             code=wish.code,
-            original=_redeemed(wish.original),
+            original=redeemed_of(wish.original),
             key=wish.operation_id,
         )
 
@@ -334,7 +370,8 @@ class Transactions:
         )
 
 
-def _redeemed(original: Operation) -> Redeemed:
+def redeemed_of(original: Operation) -> Redeemed:
+    """A transaction as later ones name it. Raises ``PlatformRefused`` when its answer did not name it."""
     for name in ("reference", "unicom_no"):
         if original.text(name) is None:
             raise PlatformRefused("unionpay_pos.original_unnamed", platform=PLATFORM, field=name)
@@ -377,13 +414,13 @@ def _done(operation: Operation, *, now: datetime) -> Outcome:
     }
     return Outcome(
         effected=Effected.DONE,
-        at=_instant(note, now=now),
+        at=instant_of(note, now=now),
         platform_no=operation.text("reference") or operation.operation_id,
         refs={name: value for name, value in refs.items() if value},
     )
 
 
-def _instant(note: Mapping[str, Any], *, now: datetime) -> datetime:
+def instant_of(note: Mapping[str, Any], *, now: datetime) -> datetime:
     """The host's local date and time as an instant; ``now`` where they are no time."""
     try:
         day = date_of(note.get("date", ""), near=now)

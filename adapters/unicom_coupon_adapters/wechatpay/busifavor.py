@@ -32,7 +32,7 @@ from unicom_coupon_sdk.domain.sensitive import PlatformUser
 from unicom_coupon_sdk.domain.times import rfc3339
 from unicom_coupon_sdk.errors import PlatformRefused, PlatformUnknown, ValidationError
 from unicom_coupon_sdk.platform.adapter import BindOrder, IssueOrder
-from unicom_coupon_sdk.platform.effects import Flow, Now
+from unicom_coupon_sdk.platform.effects import Flow
 
 PLATFORM = "wechatpay"
 CODES_PER_UPLOAD = 200
@@ -220,9 +220,8 @@ class BusiFavor:
     def reverse(self, held: HeldReversal) -> Flow[Outcome]:
         """B9 by the reversal's id. After the coupon's last day the platform wants no call (sheet 2.1): none is made."""
         number = held.reversal.reversal_id
-        now = yield from Now()
-        if now >= held.redeemed.template.valid_until:
-            return done_at(now, number=number)
+        if _is_past_return(held):
+            return done_at(held.reversal.held_at, number=number)
         body = {
             "coupon_code": held.redeemed.code.reveal(),
             "stock_id": held.redeemed.listing.refs["stock_id"],
@@ -233,7 +232,12 @@ class BusiFavor:
         return done_by(answer, time_field="wechatpay_return_time", number=number)
 
     def query_reversal(self, held: HeldReversal) -> Flow[Outcome]:
-        """Whether the coupon was returned by us. A coupon that was returned and used again still shows our number."""
+        """Whether the coupon was returned by us. A coupon that was returned and used again still shows our number.
+
+        Where nothing was to be returned the platform has nothing to say, and is not asked.
+        """
+        if _is_past_return(held):
+            return done_at(held.reversal.held_at, number=held.reversal.reversal_id)
         coupon = yield from self._read(held.redeemed)
         if coupon is None:
             return undecided("wechatpay.undecided", state="404")
@@ -352,6 +356,11 @@ class BusiFavor:
     def set_callback_address(self, url: str) -> Flow[None]:
         """Have news of 商家券 sent to ``url``. Setting the same address again changes nothing."""
         yield from self._gateway.call(messages.SET_CALLBACK.call({"mchid": self._settings.mchid, "notify_url": url}))
+
+
+def _is_past_return(held: HeldReversal) -> bool:
+    """Whether the coupon's last day was over when the reversal began: then the platform wants no call (sheet 2.1)."""
+    return held.reversal.held_at >= held.redeemed.template.valid_until
 
 
 def _openid_of_holder(order: BindOrder) -> PlatformUser:

@@ -47,9 +47,25 @@ _TABLE: tuple[FieldRule, ...] = (
         log=False,
         source="sheet §5: use has no device field; ours is counted by a blind index only",
     ),
-    *_rules("user_name name number encrypted_real_name", send=False, keep_days=0, log=False, source=_PERSONAL),
+    *_rules("number encrypted_real_name", send=False, keep_days=0, log=False, source=_PERSONAL),
+    *_rules(
+        "user_name name",
+        send=True,
+        keep_days=0,
+        log=False,
+        source=_PERSONAL,
+        note="a payee's or receiver's name, encrypted for the platform (sheet §1.7); with their consent",
+    ),
     *_rules(
         "encrypted_echo_message echo_message", send=True, keep_days=0, log=False, source="sheet §1.10", note="self-test"
+    ),
+    *_rules(
+        "receivers account return_mchid",
+        send=True,
+        keep_days=0,
+        log=False,
+        source="sheet §3.2; PIPL art. 6, 19",
+        note="who gets a part: a merchant number or an openid",
     ),
     # What a device signed over our challenge: to the platform's verifier and nowhere else. No biometrics are inside.
     *_rules("json_string json_signature", send=True, keep_days=0, log=False, source="sheet §5; PIPL art. 28"),
@@ -67,13 +83,16 @@ _TABLE: tuple[FieldRule, ...] = (
     # Numbers of requests and of orders: what reconciliation and disputes need.
     *_rules(
         "out_request_no send_request_no use_request_no return_request_no deactivate_request_no upload_request_no"
-        " transaction_id out_trade_no out_refund_no refund_id",
+        " transaction_id out_trade_no out_refund_no refund_id out_bill_no"
+        " out_order_no out_return_no",
         send=True,
         keep_days=FIVE_YEARS,
         log=True,
         source=_NUMBERS,
     ),
-    *_rules("binding_no coupon_id request_id", send=False, keep_days=FIVE_YEARS, log=True, source=_NUMBERS),
+    *_rules(
+        "binding_no coupon_id request_id transfer_bill_no", send=False, keep_days=FIVE_YEARS, log=True, source=_NUMBERS
+    ),
     *_rules(
         "send_channel send_coupon_merchant coupon_state trade_state refund_status plugin delivery",
         send=False,
@@ -93,6 +112,14 @@ _TABLE: tuple[FieldRule, ...] = (
         keep_days=0,
         log=True,
         source=_RULES,
+    ),
+    *_rules("type relation_type unfreeze_unsplit", send=True, keep_days=0, log=True, source="sheet §3.2"),
+    *_rules(
+        "transfer_scene_id transfer_amount transfer_remark transfer_scene_report_infos info_type info_content",
+        send=True,
+        keep_days=0,
+        log=True,
+        source="sheet §3.1",
     ),
     *_rules(
         "associated_order_info amount refund total currency notify_url",

@@ -20,7 +20,9 @@ from unicom_coupon_adapters.wechatpay.busifavor import BusiFavor
 from unicom_coupon_adapters.wechatpay.gateway import Exchange, Gateway
 from unicom_coupon_adapters.wechatpay.refusals import refusal_of
 from unicom_coupon_adapters.wechatpay.settings import PRIMARY_URL, WechatPaySettings
+from unicom_coupon_adapters.wechatpay.sharing import Sharing
 from unicom_coupon_adapters.wechatpay.signing import CLOCK_WINDOW_S
+from unicom_coupon_adapters.wechatpay.transfers import Transfers
 from unicom_coupon_adapters.wechatpay.weixin import MiniProgram
 from unicom_coupon_sdk.crypto.providers import FileKeys
 from unicom_coupon_sdk.domain.times import rfc3339
@@ -31,10 +33,18 @@ from unicom_coupon_sdk.platform.effects import Flow, Now
 RENEW_BEFORE = timedelta(days=30)
 CLOCK_WARN_S = 30
 ECHO_TEXT = "unicom-coupon doctor"
+NOBODYS_TRANSFER = "DOCTOR00000000000000000000000000"
+NOBODYS_ORDER = "4200000000000000000000000000"
 
 
 def diagnose(
-    gateway: Gateway, *, settings: WechatPaySettings, busifavor: BusiFavor, program: MiniProgram
+    gateway: Gateway,
+    *,
+    settings: WechatPaySettings,
+    busifavor: BusiFavor,
+    program: MiniProgram,
+    transfers: Transfers,
+    sharing: Sharing,
 ) -> Flow[tuple[Finding, ...]]:
     """The findings in the order of the checklist. Nothing is raised: what fails is a finding with its error's code."""
     now = yield from Now()
@@ -43,6 +53,8 @@ def diagnose(
     findings += yield from _echo(gateway)
     findings.append((yield from _callback(busifavor, settings=settings)))
     findings.append((yield from _mini_program(program, settings=settings)))
+    findings.append((yield from _transfer(transfers, settings=settings)))
+    findings.append((yield from _sharing(sharing)))
     return tuple(findings)
 
 
@@ -201,3 +213,28 @@ def _mini_program(program: MiniProgram, *, settings: WechatPaySettings) -> Flow[
     except CouponError as error:
         return _finding("mini_program", CheckState.FAIL, error=error.code)
     return _finding("mini_program", CheckState.OK)
+
+
+def _transfer(transfers: Transfers, *, settings: WechatPaySettings) -> Flow[Finding]:
+    """Whether pay-outs are set up, and granted: a transfer that nobody made is not found by those who may ask."""
+    scene = settings.transfer_scene_id
+    if scene is None:
+        return _finding("transfer", CheckState.SKIP, scene="-")
+    try:
+        yield from transfers.of_number(NOBODYS_TRANSFER)
+    except CouponError as error:
+        if error.code != "wechatpay.not_found":
+            return _finding("transfer", CheckState.FAIL, scene=scene, error=error.code)
+    return _finding("transfer", CheckState.OK, scene=scene)
+
+
+def _sharing(sharing: Sharing) -> Flow[Finding]:
+    """Whether profit sharing is granted, seen the same way. A merchant who does not share needs no grant."""
+    try:
+        yield from sharing.unsplit_fen(NOBODYS_ORDER)
+    except CouponError as error:
+        if error.code == "wechatpay.no_auth":
+            return _finding("sharing", CheckState.SKIP)
+        if error.code not in {"wechatpay.not_found", "wechatpay.order_unknown"}:
+            return _finding("sharing", CheckState.FAIL, error=error.code)
+    return _finding("sharing", CheckState.OK)

@@ -1,19 +1,20 @@
 """WeChat Pay, emulated: APIv3 over raw bytes, with its coupons, orders, callbacks and keys.
 
-What it answers is fixed by the WeChat Pay sheet (§1, §2, §3.3, §4, §5, §10). Choices where the sheet says
+What it answers is fixed by the WeChat Pay sheet (§1 to §5, §10). Choices where the sheet says
 *unconfirmed* or *may*, the stricter reading unless a plain client would be locked out:
 
 - error answers are signed; unknown request keys are refused (400, tail 270924358);
 - a request number counts once per merchant and call, also for sends;
 - an order named in a redemption must be a paid one of the merchant;
 - RULE_LIMIT (403) is the answer at every limit of a send;
+- accounts are never empty: NOT_ENOUGH comes by a fault on demand;
 - there is no rate limit of its own: 429 comes by a fault on demand;
 - a missing ``User-Agent`` is accepted: the platform *may* refuse it, and a test client need not have one;
 - the key state starts mixed; a rotation of the platform certificate is refused while the grey switch has a share
   between nothing and all.
 
-Transfers and profit sharing are not there yet, nor flow files of 代金券 and bundles of 商品券: their paths answer the
-documented 404 ``NOT_FOUND``, and a wish for a bundle is refused whole.
+Flow files of 代金券 and bundles of 商品券 are not there yet: their paths answer the documented 404 ``NOT_FOUND``, and a
+wish for a bundle is refused whole.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from unicom_coupon_adapters.wechatpay.emulation import answers, callbacks, control, front_end, weixin
+from unicom_coupon_adapters.wechatpay.emulation import (
+    answers,
+    callbacks,
+    control,
+    front_end,
+    share_returns,
+    sharing,
+    weixin,
+)
 from unicom_coupon_adapters.wechatpay.emulation.authentication import (
     BRAND_SCHEME,
     CAUSES,
@@ -35,6 +44,7 @@ from unicom_coupon_adapters.wechatpay.emulation.platform_keys import PUBLIC_KEY_
 from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal
 from unicom_coupon_adapters.wechatpay.emulation.router import Router, read_query
 from unicom_coupon_adapters.wechatpay.emulation.security import missing_serial
+from unicom_coupon_adapters.wechatpay.emulation.transfers import close_due
 from unicom_coupon_adapters.wechatpay.emulation.world import Call, World
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
 from unicom_coupon_sdk.sandbox.emulator import Callback, Frame, Received
@@ -106,8 +116,11 @@ class WechatPayEmulator:
         return request.path
 
     def tick(self) -> None:
-        """Write down the expiries that are due."""
+        """Write down expiries, close transfers that nobody confirmed, carry out shares and returns."""
         expire_due(self._world)
+        close_due(self._world)
+        sharing.carry_out_due(self._world)
+        share_returns.carry_out_due(self._world)
 
     def issue(self, wish: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Coupons in users' pockets; see ``emulation.control.issue``."""

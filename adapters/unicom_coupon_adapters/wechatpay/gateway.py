@@ -14,10 +14,12 @@ Rules kept here and nowhere else:
 from __future__ import annotations
 
 import contextlib
+from binascii import b2a_base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -29,6 +31,7 @@ from unicom_coupon_adapters.wechatpay.credentials import Credentials
 from unicom_coupon_adapters.wechatpay.messages import CERTIFICATES, Call
 from unicom_coupon_adapters.wechatpay.refusals import PLATFORM, refusal_of
 from unicom_coupon_adapters.wechatpay.settings import WechatPaySettings
+from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.errors import (
     CouponError,
     ForgedMessage,
@@ -37,6 +40,7 @@ from unicom_coupon_sdk.errors import (
     PlatformUnavailable,
     PlatformUnknown,
 )
+from unicom_coupon_sdk.platform.bill_files import LARGEST
 from unicom_coupon_sdk.platform.effects import Flow, HttpCall, Now, RandomBytes, Sleep
 from unicom_coupon_sdk.platform.retry import RetryPolicy, repeating
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, HttpRequest, TransportRules
@@ -46,11 +50,14 @@ _NONCE_BYTES = 16
 _WAIT_FOR_OTHERS_S = (0.2, 0.4, 0.8, 1.6)
 
 
+_NEVER_SOON = frozenset({"platform.too_late", "wechatpay.statement_creating"})
+
+
 class _Policy(RetryPolicy):
     __slots__ = ()
 
     def allows(self, error: PlatformError) -> bool:
-        return error.code != "platform.too_late" and RetryPolicy.allows(self, error)
+        return error.code not in _NEVER_SOON and RetryPolicy.allows(self, error)
 
 
 PATIENT = _Policy(
@@ -93,6 +100,7 @@ class Gateway:
         self._gate = RefreshGate()
         hosts = frozenset(urlsplit(url).hostname or "" for url in self._bases)
         self._rules = TransportRules(allowed_hosts=hosts)
+        self._file_rules = replace(self._rules, largest_answer=LARGEST)
 
     def call(self, call: Call, *, not_after: datetime | None = None) -> Flow[Answer]:
         """The verified answer to ``call``, repeated by ``PATIENT``.
@@ -176,8 +184,28 @@ class Gateway:
         self._gate.done(made.answered_at)
         return len(found)
 
-    def download(self, url: str) -> Flow[bytes]:
-        """The bytes behind a ``download_url`` of a bill. Such answers are unsigned (sheet 4): compare their digest."""
+    def seal_fields(self, *texts: Secret) -> Flow[tuple[str, list[str]]]:
+        """Personal fields encrypted for the platform, and the serial that ``Wechatpay-Serial`` must name with them.
+
+        In certificate mode the certificates are downloaded first if there are none yet.
+        Raises ``ValidationError`` (``crypto.too_long``) above 214 bytes, and ``PlatformUnavailable`` without a key.
+        """
+        now = yield from Now()
+        found = self.credentials.encryption_key(now)
+        if found is None:
+            yield from self.refresh_certificates()
+            found = self.credentials.encryption_key(now)
+        if found is None:
+            raise PlatformUnavailable("wechatpay.no_encryption_key", platform=PLATFORM)
+        serial, key = found
+        sealed = [b2a_base64(key.encrypt_field(text.reveal().encode()), newline=False).decode() for text in texts]
+        return serial, sealed
+
+    def download(self, url: str, *, to: Path) -> Flow[None]:
+        """The file behind a ``download_url``, at ``to``. Such answers are unsigned (sheet 4): compare their digest.
+
+        Raises ``PlatformRefused`` (``wechatpay.download_host`` before any I/O) and ``PlatformUnavailable``.
+        """
         parts = urlsplit(url)
         if parts.hostname not in self._rules.allowed_hosts:
             raise PlatformRefused("wechatpay.download_host", platform=PLATFORM)
@@ -190,12 +218,11 @@ class Gateway:
         )
         headers = (("Accept", "*/*"), ("User-Agent", USER_AGENT), ("Authorization", signature))
         try:
-            answer = yield from HttpCall(HttpRequest("GET", base + target, headers), self._rules)
+            answer = yield from HttpCall(HttpRequest("GET", base + target, headers), self._file_rules, save_to=to)
         except PlatformUnknown as error:
             raise _unavailable(error) from error
         if answer.status != 200:
             raise refusal_of(answer, is_write=False)
-        return answer.content
 
     # --- one attempt ---
 

@@ -17,7 +17,10 @@ from urllib.parse import quote, urlencode
 import pydantic_core
 
 from unicom_coupon_adapters.wechatpay.compliance import SHIM
-from unicom_coupon_sdk.errors import ValidationError
+from unicom_coupon_sdk.errors import ComplianceError, ValidationError
+
+SEALED = frozenset({"name", "user_name"})
+"""Names of people: they leave encrypted, under the key that ``serial`` names, or not at all."""
 
 _FOUR_BYTE = re.compile(rb"[\xf0-\xf4]")
 
@@ -71,9 +74,9 @@ class Api:
             self._check(query.keys() - self.query, code="wechatpay.field_unlisted")
             given = {name: value for name, value in query.items() if value is not None}
             target = f"{target}?{urlencode(given, quote_via=quote)}" if given else target
-        return Call(self, target, self._content(body), serial)
+        return Call(self, target, self._content(body, serial), serial)
 
-    def _content(self, body: Mapping[str, Any] | None) -> bytes:
+    def _content(self, body: Mapping[str, Any] | None, serial: str | None) -> bytes:
         if body is None:
             self._check(self.required, code="wechatpay.field_missing")
             return b""
@@ -86,6 +89,8 @@ class Api:
         for name, value in given.items():
             if isinstance(value, dict | list):
                 SHIM.outgoing({name: value})
+        if serial is None and _holds(given, SEALED):
+            raise ComplianceError("compliance.not_sent", field=min(SEALED), platform="wechatpay")
         content = pydantic_core.to_json(given)
         if not content.isascii() and _FOUR_BYTE.search(content):
             raise ValidationError("wechatpay.charset", field=self.name, platform="wechatpay")
@@ -94,6 +99,13 @@ class Api:
     def _check(self, wrong: frozenset[str] | set[str], *, code: str) -> None:
         if wrong:
             raise ValidationError(code, field=min(wrong), platform="wechatpay", api=self.name)
+
+
+def _holds(value: Any, names: frozenset[str]) -> bool:
+    """Whether a member of ``names`` stands anywhere in ``value``."""
+    if isinstance(value, dict):
+        return not names.isdisjoint(value) or any(_holds(nested, names) for nested in value.values())
+    return isinstance(value, list) and any(_holds(nested, names) for nested in value)
 
 
 def fields(names: str) -> frozenset[str]:
@@ -232,6 +244,62 @@ REFUND = Api(
 )
 READ_REFUND = Api("refund.read", "GET", "/v3/refund/domestic/refunds/{out_refund_no}", is_write=False)
 
+_TRANSFER = "/v3/fund-app/mch-transfer/transfer-bills"
+CREATE_TRANSFER = Api(
+    "transfer.create",
+    "POST",
+    _TRANSFER,
+    required=fields(
+        "appid out_bill_no transfer_scene_id openid transfer_amount transfer_remark transfer_scene_report_infos"
+    ),
+    optional=fields("user_name notify_url"),
+)
+READ_TRANSFER = Api("transfer.read", "GET", _TRANSFER + "/out-bill-no/{out_bill_no}", is_write=False)
+CANCEL_TRANSFER = Api("transfer.cancel", "POST", _TRANSFER + "/out-bill-no/{out_bill_no}/cancel")
+
+_RECEIPT = "/v3/fund-app/mch-transfer/elecsign/out-bill-no"
+ASK_RECEIPT = Api("transfer.ask_receipt", "POST", _RECEIPT, is_write=False, required=fields("out_bill_no"))
+READ_RECEIPT = Api("transfer.read_receipt", "GET", _RECEIPT + "/{out_bill_no}", is_write=False)
+
+_SHARING = "/v3/profitsharing"
+ADD_RECEIVER = Api(
+    "sharing.add_receiver",
+    "POST",
+    _SHARING + "/receivers/add",
+    is_write=False,  # it moves no money, and adding twice is adding once
+    required=fields("appid type account relation_type"),
+    optional=fields("name"),
+)
+SHARE = Api(
+    "sharing.share",
+    "POST",
+    _SHARING + "/orders",
+    required=fields("appid transaction_id out_order_no receivers unfreeze_unsplit"),
+)
+READ_SHARE = Api(
+    "sharing.read", "GET", _SHARING + "/orders/{out_order_no}", is_write=False, query=fields("transaction_id")
+)
+UNFREEZE = Api(
+    "sharing.unfreeze",
+    "POST",
+    _SHARING + "/orders/unfreeze",
+    required=fields("transaction_id out_order_no description"),
+)
+UNSPLIT = Api("sharing.unsplit", "GET", _SHARING + "/transactions/{transaction_id}/amounts", is_write=False)
+RETURN_SHARE = Api(
+    "sharing.return",
+    "POST",
+    _SHARING + "/return-orders",
+    required=fields("out_order_no out_return_no return_mchid amount description"),
+)
+READ_SHARE_RETURN = Api(
+    "sharing.read_return",
+    "GET",
+    _SHARING + "/return-orders/{out_return_no}",
+    is_write=False,
+    query=fields("out_order_no"),
+)
+
 CERTIFICATES = Api("certificates", "GET", "/v3/certificates", is_write=False, query=fields("algorithm_type"))
 ECHO = Api(
     "security.echo",
@@ -244,3 +312,7 @@ ECHO = Api(
 TRADE_BILL = Api(
     "bill.trade", "GET", "/v3/bill/tradebill", is_write=False, query=fields("bill_date bill_type tar_type")
 )
+FUNDS_BILL = Api(
+    "bill.funds", "GET", "/v3/bill/fundflowbill", is_write=False, query=fields("bill_date account_type tar_type")
+)
+SHARE_BILL = Api("bill.share", "GET", "/v3/profitsharing/bills", is_write=False, query=fields("bill_date tar_type"))

@@ -14,7 +14,7 @@ from typing import Any
 import pydantic_core
 
 from unicom_coupon_adapters.wechatpay.credentials import Credentials
-from unicom_coupon_adapters.wechatpay.outcomes import code_of
+from unicom_coupon_adapters.wechatpay.outcomes import code_of, text_of
 from unicom_coupon_sdk.domain.events import Acknowledgement, NewsKind, VerifiedEvent
 from unicom_coupon_sdk.domain.sensitive import PlatformUser
 from unicom_coupon_sdk.domain.times import instant_of
@@ -68,6 +68,7 @@ def event_of(envelope: Mapping[str, Any], content: Mapping[str, Any]) -> Verifie
     except ValidationError:
         raise _malformed("create_time") from None
     kind = _kind(type_name, envelope, content)
+    read = _BY_ORIGINAL.get(_original_type(envelope)) or _READERS.get(kind, _other)
     return VerifiedEvent(
         platform=PLATFORM,
         event_id=event_id,
@@ -75,7 +76,7 @@ def event_of(envelope: Mapping[str, Any], content: Mapping[str, Any]) -> Verifie
         type_name=type_name,
         occurred_at=occurred_at,
         content=content,
-        **_READERS.get(kind, _other)(content),
+        **read(content),
     )
 
 
@@ -105,13 +106,19 @@ _KINDS: Mapping[str, NewsKind] = {
 
 
 def _kind(type_name: str, envelope: Mapping[str, Any], content: Mapping[str, Any]) -> NewsKind:
+    original_type = _original_type(envelope)
+    if original_type in _BY_ORIGINAL:  # profit-sharing notices were seen under other types: what is inside decides
+        return NewsKind.CHANGED
     if type_name == "TRANSACTION.SUCCESS":
-        # Profit-sharing notices were seen under this type; what is inside decides (sheet 3.2).
-        return NewsKind.PAID if envelope["resource"].get("original_type") == "transaction" else NewsKind.OTHER
+        return NewsKind.PAID if original_type == "transaction" else NewsKind.OTHER
     kind = _KINDS.get(type_name, NewsKind.OTHER)
     if type_name == "COUPON.SEND" and content.get("event_type", _SENT) != _SENT:
         return NewsKind.OTHER
     return kind
+
+
+def _original_type(envelope: Mapping[str, Any]) -> str:
+    return text_of(envelope["resource"], "original_type") or ""
 
 
 _SENT = "EVENT_TYPE_BUSICOUPON_SEND"
@@ -139,8 +146,25 @@ def _coupon(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refund(content: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "operation_no": content.get("out_refund_no") if isinstance(content.get("out_refund_no"), str) else None,
+        "operation_no": text_of(content, "out_refund_no"),
         "refs": _refs(content, "transaction_id", "out_trade_no", "refund_id", "out_refund_no", "refund_status"),
+    }
+
+
+def _transfer(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A transfer that came to an end; which end, the platform is asked."""
+    return {
+        "operation_no": text_of(content, "out_bill_no"),
+        "user": _user(content.get("openid")),
+        "refs": _refs(content, "out_bill_no", "transfer_bill_no"),
+    }
+
+
+def _sharing(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A part that a receiver got, or gave back. Told to receivers only, so the number need not be one of ours."""
+    return {
+        "operation_no": text_of(content, "out_order_no"),
+        "refs": _refs(content, "transaction_id", "order_id", "out_order_no"),
     }
 
 
@@ -155,6 +179,8 @@ def _paid(content: Mapping[str, Any]) -> dict[str, Any]:
 def _other(content: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - one signature for every reader
     return {}
 
+
+_BY_ORIGINAL: Mapping[str, Read] = {"mch_payment": _transfer, "profitsharing": _sharing}
 
 _READERS: Mapping[NewsKind, Read] = {
     NewsKind.DELIVERED: _coupon,

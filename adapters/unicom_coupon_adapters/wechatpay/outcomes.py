@@ -10,7 +10,14 @@ from unicom_coupon_adapters.wechatpay.gateway import Answer
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.redemption import Binding, Outcome
 from unicom_coupon_sdk.domain.times import instant_of
-from unicom_coupon_sdk.errors import Effected, PlatformRefused, PlatformUnknown, ValidationError
+from unicom_coupon_sdk.errors import (
+    Effected,
+    PlatformError,
+    PlatformRefused,
+    PlatformUnavailable,
+    PlatformUnknown,
+    ValidationError,
+)
 
 PLATFORM = "wechatpay"
 
@@ -45,9 +52,10 @@ def undecided(code: str, *, state: str) -> Outcome:
     return Outcome(effected=Effected.UNKNOWN, error=error)
 
 
-def malformed(answer: Answer, *, field: str) -> PlatformUnknown:
-    """A genuine answer to a write that lacks what it must have."""
-    return PlatformUnknown(
+def malformed(answer: Answer, *, field: str, is_write: bool = True) -> PlatformError:
+    """A genuine answer that lacks what it must have: after a write, nothing is known."""
+    kind = PlatformUnknown if is_write else PlatformUnavailable
+    return kind(
         "wechatpay.answer_malformed", platform=PLATFORM, request_id=answer.request_id, field=field, reason=field
     )
 

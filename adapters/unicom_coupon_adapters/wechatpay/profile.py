@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from unicom_coupon_adapters.wechatpay.layouts import SOURCES
 from unicom_coupon_adapters.wechatpay.settings import BACKUP_URL, PRIMARY_URL, WEIXIN_URL, WechatPaySettings
 from unicom_coupon_adapters.wechatpay.signing import RSA_SCHEME, SM_SCHEME
 from unicom_coupon_sdk.domain.limits import Limit, Subject, Window
@@ -30,7 +31,7 @@ PROFILE = PlatformProfile(
         en="Mini-program login, the device's biometric verdict (SOTER finger or face) and a device fingerprint; who"
         " declines a face shows the rotating code or only logs in",
     ),
-    coupon_kinds=frozenset({"amount_off", "percent_off", "exchange", "phone_credit"}),
+    coupon_kinds=frozenset({"amount_off", "percent_off", "exchange", "phone_credit", "cash"}),
     capabilities=frozenset(
         {
             Capability.ISSUE,
@@ -42,6 +43,9 @@ PROFILE = PlatformProfile(
             Capability.REVERSE,
             Capability.VOID,
             Capability.NOTIFY,
+            Capability.PAY_OUT,
+            Capability.SHARE,
+            Capability.FETCH_BILL,
         }
     ),
     methods=(Method.SCAN, Method.LOGIN, Method.BIOMETRIC),
@@ -77,22 +81,27 @@ PROFILE = PlatformProfile(
     # that far ahead without a call failing, so a request can take effect up to 10 minutes after we signed it.
     request_lifetime_s=600,
     send_window_s=60,
+    bills=SOURCES,
 )
 """The facts that hold for every merchant."""
 
 
 def profile_of(settings: WechatPaySettings, *, has_secret: bool) -> PlatformProfile:
-    """``PROFILE`` as it is for one merchant: own hosts, terms with advanced funds, methods that the settings allow."""
+    """``PROFILE`` as it is for one merchant: own hosts, terms with advanced funds, and what the settings allow."""
     terms = PROFILE.settlement
     if settings.funds_advanced:
         terms = (replace(terms[0], contract=None), *terms[1:])
-    kinds = PROFILE.coupon_kinds
+    kinds, capabilities = PROFILE.coupon_kinds, PROFILE.capabilities
     if settings.coupon_family == "product_coupon":
         kinds -= {"phone_credit"}
+    if settings.transfer_scene_id is None:
+        kinds -= {"cash"}
+        capabilities -= {Capability.PAY_OUT}
     urls = (*settings.base_urls, settings.weixin_base_url)
     return replace(
         PROFILE,
         coupon_kinds=kinds,
+        capabilities=capabilities,
         methods=PROFILE.methods if has_secret else (Method.SCAN,),
         settlement=terms,
         hosts=tuple(dict.fromkeys(urlsplit(url).netloc for url in urls)),

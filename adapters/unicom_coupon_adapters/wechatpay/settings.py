@@ -23,6 +23,7 @@ _LONGEST_HEX_SERIAL = 40
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _HEX = re.compile(r"[0-9A-F]{1,40}")
 _DECIMAL = re.compile(r"[0-9]{41,49}")
+_TRANSFER = ("transfer_scene_id", "transfer_activity", "transfer_reward")
 _PUBLIC_KEY_ID = re.compile(r"PUB_KEY_ID_[0-9]{6,60}")
 
 
@@ -55,6 +56,7 @@ KeyReference = Annotated[str | Secret, BeforeValidator(_key_reference)]
 
 Digits = Annotated[str, StringConstraints(pattern=r"^[0-9]{8,10}$")]
 AppId = Annotated[str, StringConstraints(pattern=r"^wx[0-9a-zA-Z]{6,30}$")]
+Told = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 ProductNumber = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 
 
@@ -65,6 +67,9 @@ class WechatPaySettings(Value):
     ``mixed`` during the switch from the one to the other, when both come. ``apiv3_keys`` are tried newest first, so
     the old key stays in the list while callbacks encrypted with it are under way. ``apiv2_key`` signs front-end
     sending and is another key than APIv3's. ``backup_url`` is used when the first host cannot be reached.
+
+    The three ``transfer_…`` values open paying out: the scene that the console granted (1000, 现金营销) and what is
+    reported to it with each transfer, the activity's name (活动名称) and what the reward is for (奖励说明).
     """
 
     mchid: Digits
@@ -92,6 +97,9 @@ class WechatPaySettings(Value):
     delivery: Literal["api", "h5", "mini_program"] = "api"
     mini_program_path: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
     funds_advanced: bool = False
+    transfer_scene_id: Literal["1000"] | None = None
+    transfer_activity: Told | None = None
+    transfer_reward: Told | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -118,6 +126,10 @@ class WechatPaySettings(Value):
                     raise _wrong("wechatpay.product_missing", field=name)
         elif self.delivery != "api" and self.apiv2_key is None:
             raise _wrong("wechatpay.apiv2_key_missing", field="apiv2_key")
+        transfer = {name: getattr(self, name) for name in _TRANSFER}
+        if None in transfer.values() and any(transfer.values()):
+            missing = next(name for name, value in transfer.items() if value is None)
+            raise _wrong("wechatpay.transfer_half", field=missing)
         return self
 
     def _check_public_key(self) -> None:

@@ -80,6 +80,16 @@ def _version(
 def run() -> None:
     """Parse the command line and run; never returns."""
     # The commands register themselves when they are imported.
-    from unicom_coupon_sdk.cli import capabilities, clearing, demo, doctor, pos_host, sandbox, verbs  # noqa: F401
+    from unicom_coupon_sdk.cli import (  # noqa: F401
+        capabilities,
+        clearing,
+        demo,
+        doctor,
+        pos_host,
+        pos_settle,
+        reconcile,
+        sandbox,
+        verbs,
+    )
 
     app()

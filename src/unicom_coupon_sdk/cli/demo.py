@@ -21,6 +21,7 @@ from unicom_coupon_sdk.domain.money import yuan_text
 from unicom_coupon_sdk.domain.settlement import CalendarNotPublished, SettlementDate
 
 if TYPE_CHECKING:
+    from unicom_coupon_sdk.cli.closing import Books
     from unicom_coupon_sdk.cli.day_limits import LimitDay
     from unicom_coupon_sdk.cli.demonstration import Tally
 
@@ -38,8 +39,11 @@ def demo(
     lang: Lang = None,
 ) -> ExitCode:
     """Redeem hundreds of coupons with faults on, recover what is unknown, and prove the result. 演示。"""
-    from unicom_coupon_sdk.cli.demonstration import Demonstration, timed
-    from unicom_coupon_sdk.client import AsyncCouponClient
+    from unicom_coupon_sdk.clearing import report
+    from unicom_coupon_sdk.cli.demonstration import SHARING, Demonstration, timed
+    from unicom_coupon_sdk.cli.reconcile import report_of
+    from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
+    from unicom_coupon_sdk.config import Settings
     from unicom_coupon_sdk.sandbox import SandboxServer
 
     printer = Printer(as_json=as_json)
@@ -49,7 +53,8 @@ def demo(
         server = stack.enter_context(SandboxServer(home, port_base=0, platforms=platform, seed=seed))
 
         async def perform() -> tuple[Tally, float]:
-            async with AsyncCouponClient.from_config(server.settings_file) as client:
+            settings = Settings.load(server.settings_file).replaced(sharing=(SHARING,))
+            async with AsyncCouponClient(settings) as client:
                 show = Demonstration(
                     client,
                     control_url=server.credentials["control"]["base_url"],
@@ -60,6 +65,10 @@ def demo(
                 return await timed(show)
 
         tally, seconds = asyncio.run(perform())
+        if folder is not None and tally.books is not None:
+            with CouponClient(Settings.load(server.settings_file)) as client:
+                found = report_of(client, first=tally.books.first, last=tally.books.last)
+            report.write(found, folder / "report")
     _report(printer, tally, seconds, kept=folder)
     return ExitCode.OK if tally.ok else ExitCode.BROKEN
 
@@ -82,7 +91,7 @@ class _Bars:
         """Move the bar of ``act``."""
         if act not in self._tasks:
             self._tasks[act] = self._bars.add_task(say(f"demo.act.{act}"), total=total)
-        self._bars.update(self._tasks[act], completed=done)
+        self._bars.update(self._tasks[act], completed=done, total=total)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -104,6 +113,7 @@ def _report(printer: Printer, tally: Tally, seconds: float, *, kept: Path | None
                 **counts,
                 "by_platform": tally.by_platform,
                 "day_limits": [_limit_day(played) for played in tally.day_limits],
+                "books": _books(tally.books),
                 "violations": tally.violations,
                 "seconds": round(seconds, 2),
                 "directory": str(kept.absolute()) if kept else None,
@@ -112,7 +122,7 @@ def _report(printer: Printer, tally: Tally, seconds: float, *, kept: Path | None
         return
     printer.out.print(_what_happened(tally))
     printer.out.print(_proofs(tally))
-    for violation in tally.violations:
+    for violation in (*tally.violations, *(tally.books.notes if tally.books else ())):
         printer.out.print(Text(violation, style="bold red"))
     words = say("demo.ok" if tally.ok else "demo.broken", seconds=f"{seconds:.1f}")
     printer.out.print(Text(words, style="bold green" if tally.ok else "bold red"))
@@ -172,7 +182,37 @@ def _proofs(tally: Tally) -> Table:
         table.add_row(say("demo.day_limit", platform=played.platform), limit, _mark(holds=played.is_held))
         if played.due_on is not None:
             table.add_row(_before_rest(played), _date_text(played.at.settles_on), _mark(holds=played.is_dated))
+    if tally.books is not None:
+        _add_books(table, tally.books)
     return table
+
+
+def _add_books(table: Table, books: Books) -> None:
+    shown = ", ".join(f"{say(f'shown_by.{by}')} {count}" for by, count in sorted(books.shown.items()))
+    table.add_row(say("demo.unexplained", shown=shown), str(books.unexplained), _mark(holds=books.unexplained == 0))
+    table.add_row(say("demo.settled"), yuan_text(books.settled_fen), _mark(holds=books.settled_fen > 0))
+    found = books.injected.total() - books.missed
+    table.add_row(
+        say("demo.defects", classes=len(books.injected), false_alarms=books.false_alarms),
+        f"{found}/{books.injected.total()}",
+        _mark(holds=books.missed == books.false_alarms == 0 and found > 0),
+    )
+
+
+def _books(books: Books | None) -> dict[str, Any] | None:
+    if books is None:
+        return None
+    return {
+        "sold": books.sold,
+        "unexplained_differences": books.unexplained,
+        "shown_by": dict(books.shown),
+        "settled_fen": books.settled_fen,
+        "defects_injected": dict(books.injected),
+        "defects_found": dict(books.found),
+        "precision": books.precision,
+        "recall": books.recall,
+        "notes": books.notes,
+    }
 
 
 def _limit_day(played: LimitDay) -> dict[str, Any]:

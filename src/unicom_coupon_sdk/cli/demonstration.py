@@ -18,12 +18,15 @@ from typing import Any, TypeVar
 import httpx
 
 from unicom_coupon_sdk.cli import day_limits
+from unicom_coupon_sdk.cli.closing import Books, Closing
 from unicom_coupon_sdk.cli.day_limits import LimitDay
 from unicom_coupon_sdk.client import AsyncCouponClient
 from unicom_coupon_sdk.domain.coupon import AmountOff, Coupon, CouponTemplate, Funding
 from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import RedeemRequest, Redemption, ReverseRequest
 from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssueRequest
+from unicom_coupon_sdk.domain.sensitive import Secret
+from unicom_coupon_sdk.domain.sharing import Ratio, Receiver, Remainder, SharePart, ShareRole, ShareRule
 from unicom_coupon_sdk.domain.state import OperationState
 from unicom_coupon_sdk.domain.times import instant_of, rfc3339
 from unicom_coupon_sdk.domain.verification import Method, Proof, ScanProof, SmsProof
@@ -53,6 +56,22 @@ FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """What goes wrong, in this order. Long enough that some requests are unlucky in all their attempts."""
 
+BOOKS_HOLDER = 700_000
+"""The first of the holders who buy on the days whose books are closed."""
+
+SHARING = ShareRule(
+    name="demo",
+    parts=(
+        SharePart(
+            role=ShareRole.PLATFORM,
+            size=Ratio(basis_points=1_000),
+            receiver=Receiver(merchant_account="1900000109", name=Secret("演示服务商")),
+        ),
+        SharePart(role=ShareRole.MERCHANT, size=Remainder()),
+    ),
+)
+"""A tenth of what there is to share goes to a service provider."""
+
 Progress = Callable[[str, int, int], None]
 """Called with the name of a step, how much is done, and how much there is."""
 
@@ -75,6 +94,7 @@ class Tally:
     ledger_platform_differences: int = 0
     violations: list[str] = field(default_factory=list)
     day_limits: list[LimitDay] = field(default_factory=list)
+    books: Books | None = None
     by_platform: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -86,6 +106,7 @@ class Tally:
             and self.journal_sum_fen == 0
             and self.ledger_platform_differences == 0
             and self.races == self.races_with_one_winner
+            and (self.books is None or self.books.holds)
             and all(played.is_held and played.is_dated for played in self.day_limits)
         )
 
@@ -126,7 +147,16 @@ class Demonstration:
             self._take_in_limits()
             await self._recover()
             await self._prove()
+            self.tally.books = await self._close_books()
         return self.tally
+
+    async def _close_books(self) -> Books:
+        closing = Closing(self._client, _Backstage(self), first_holder=BOOKS_HOLDER, rule=SHARING.name)
+        books = await closing.play()
+        setting = self._client.setting
+        self.tally.violations += [str(found) for found in await self._client.read(setting.ledger.audit())]
+        self.tally.journal_sum_fen += sum((await self._client.read(setting.ledger.trial_balance())).values())
+        return books
 
     async def _reach_limits(self) -> None:
         """The day limits, before anything goes wrong; it also sets the day on which all else happens."""
@@ -376,6 +406,20 @@ class Demonstration:
         answer.raise_for_status()
         held: dict[str, Any] = answer.json()
         return held
+
+
+class _Backstage:
+    """What the demonstration lends to its last acts."""
+
+    def __init__(self, demonstration: Demonstration) -> None:
+        self.control = demonstration._control  # noqa: SLF001 - one class, told in two
+        self.move_clock = demonstration._move_clock  # noqa: SLF001
+        self.at_once = demonstration._at_once  # noqa: SLF001
+        self.proof = demonstration._proof  # noqa: SLF001
+
+    def holder(self, number: int) -> Holder:
+        """Holder ``number``."""
+        return _holder(number)
 
 
 def _holder(number: int) -> Holder:

@@ -7,16 +7,16 @@ looks like a bill; its place is named by its digest, so that two who fetch it at
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 from unicom_coupon_sdk.domain.bill import BillAnswer, BillFile, BillKind, BillNotReady
-from unicom_coupon_sdk.domain.times import BEIJING, business_date
+from unicom_coupon_sdk.domain.times import business_date
 from unicom_coupon_sdk.errors import ValidationError
 from unicom_coupon_sdk.flows.setting import Setting
 from unicom_coupon_sdk.ledger import bills
 from unicom_coupon_sdk.platform import bill_files
-from unicom_coupon_sdk.platform.bill import BillOrder, BillSource
+from unicom_coupon_sdk.platform.bill import BillOrder
 from unicom_coupon_sdk.platform.effects import Flow, Local, NewId, Now, Transact
 from unicom_coupon_sdk.platform.profile import Capability
 
@@ -33,7 +33,7 @@ def fetch_bill(platform: str, kind: BillKind, day: date, *, setting: Setting) ->
     now = yield from Now()
     if day >= business_date(now):
         raise ValidationError("bill.day", field="day", day=day.isoformat())
-    ready_at = ready(source, day)
+    ready_at = source.opens(day)
     if now < ready_at:
         return BillNotReady(platform=platform, kind=kind, day=day, ready_at=ready_at)
     folder = setting.bills / platform / day.isoformat()
@@ -59,11 +59,6 @@ def fetch_bill(platform: str, kind: BillKind, day: date, *, setting: Setting) ->
     now = yield from Now()
     yield from Transact(setting.ledger.save_bill(kept, now=now))
     return answer
-
-
-def ready(source: BillSource, day: date) -> datetime:
-    """When the platform promises the bill of ``day``."""
-    return datetime.combine(day + timedelta(days=source.days_after), source.ready_at, BEIJING)
 
 
 def known_bill(platform: str, kind: BillKind, day: date, *, setting: Setting) -> Flow[BillAnswer | None]:

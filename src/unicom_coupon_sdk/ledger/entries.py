@@ -22,6 +22,7 @@ _R, _V, _N, _T = schema.redemption.c, schema.reversal.c, schema.conclusion.c, sc
 _S, _L, _K, _P = schema.share.c, schema.share_line.c, schema.share_return.c, schema.posting.c
 _O = OperationState
 _DONE = (_O.DONE, _O.REVERSING, _O.REVERSED)
+_NOT_DONE = (_O.HELD, _O.UNKNOWN, _O.PENDING, _O.RELEASED)
 
 
 class RedemptionEntry(NamedTuple):
@@ -43,10 +44,11 @@ class RedemptionEntry(NamedTuple):
 
 
 class ReversalEntry(NamedTuple):
-    """A reversal that is done."""
+    """A reversal."""
 
     operation_id: str
     redemption_id: str
+    state: str
     value_fen: int
     platform_no: str | None
     settles_on: str | None
@@ -54,19 +56,21 @@ class ReversalEntry(NamedTuple):
 
 
 class ShareEntry(NamedTuple):
-    """A receiver's part that was paid."""
+    """A receiver's part."""
 
     operation_id: str
     number: int
+    state: str
     amount_fen: int
     platform_no: str | None
     at: int
 
 
 class ShareReturnEntry(NamedTuple):
-    """A part that was fetched back."""
+    """A part to be fetched back."""
 
     operation_id: str
+    state: str
     amount_fen: int
     platform_no: str | None
     at: int
@@ -78,6 +82,12 @@ def _is(column: Any, states: tuple[OperationState, ...]) -> Any:
 
 def _within(moment: Any) -> Any:
     return and_(moment >= bindparam("begins"), moment < bindparam("ends"))
+
+
+def _is_of_the_day(table: Any, *, held_at: Any, ended: Any) -> Any:
+    """What is done belongs to the day of its end; what is open or was released, to that of its hold."""
+    done, not_done = _is(table.state, _DONE), _is(table.state, _NOT_DONE)
+    return or_(and_(done, _within(ended)), and_(not_done, _within(held_at)))
 
 
 def _paged(clause: Select[Any], key: Any) -> Any:
@@ -114,10 +124,7 @@ _REDEMPTIONS = Query(
         .where(
             _R.merchant_id == bindparam("merchant"),
             _R.platform == bindparam("on_platform"),
-            or_(
-                and_(_is(_R.state, _DONE), _within(_ended)),
-                and_(_is(_R.state, (_O.HELD, _O.UNKNOWN, _O.PENDING, _O.RELEASED)), _within(_R.held_at)),
-            ),
+            _is_of_the_day(_R, held_at=_R.held_at, ended=_ended),
         ),
         _R.redemption_id,
     ),
@@ -126,53 +133,56 @@ _REDEMPTIONS = Query(
 _REVERSALS = Query(
     _paged(
         select(
-            _V.reversal_id.label("operation_id"), _V.redemption_id, _V.value_fen, _N.platform_no, _N.settles_on,
-            _ended.label("at"),
+            _V.reversal_id.label("operation_id"), _V.redemption_id, _V.state, _V.value_fen, _N.platform_no,
+            _N.settles_on, func.coalesce(_ended, _V.held_at).label("at"),
         )
-        .join_from(
+        .outerjoin_from(
             schema.reversal, schema.conclusion, operations.conclusion_join(schema.reversal, key="reversal_id")
         )
         .where(
             _V.merchant_id == bindparam("merchant"),
             _V.platform == bindparam("on_platform"),
-            _V.state == _O.DONE.value,
-            _within(_ended),
+            _is_of_the_day(_V, held_at=_V.held_at, ended=_ended),
         ),
         _V.reversal_id,
     ),
     ReversalEntry,
 )  # fmt: skip
 _SHARES = Query(
-    select(_S.share_id.label("operation_id"), _L.number, _L.amount_fen, _L.platform_no, _L.ended_at.label("at"))
+    select(
+        _S.share_id.label("operation_id"), _L.number, _L.state, _L.amount_fen, _L.platform_no,
+        func.coalesce(_L.ended_at, _S.held_at).label("at"),
+    )
     .join_from(schema.share, schema.share_line)
     .where(
         _S.merchant_id == bindparam("merchant"),
         _S.platform == bindparam("on_platform"),
-        _L.state == _O.DONE.value,
-        _within(_L.ended_at),
+        _is_of_the_day(_L, held_at=_S.held_at, ended=_L.ended_at),
         or_(_S.share_id > bindparam("after"), and_(_S.share_id == bindparam("after"), _L.number > bindparam("line"))),
     )
     .order_by(_S.share_id, _L.number)
     .limit(bindparam("at_most")),
     ShareEntry,
-)
+)  # fmt: skip
 _RETURNS = Query(
     _paged(
-        select(_K.return_id.label("operation_id"), _K.amount_fen, _N.platform_no, _ended.label("at"))
-        .join_from(
+        select(
+            _K.return_id.label("operation_id"), _K.state, _K.amount_fen, _N.platform_no,
+            func.coalesce(_ended, _K.held_at).label("at"),
+        )
+        .outerjoin_from(
             schema.share_return, schema.conclusion, operations.conclusion_join(schema.share_return, key="return_id")
         )
         .join(schema.share, _S.share_id == _K.share_id)
         .where(
             _S.merchant_id == bindparam("merchant"),
             _K.platform == bindparam("on_platform"),
-            _K.state == _O.DONE.value,
-            _within(_ended),
+            _is_of_the_day(_K, held_at=_K.held_at, ended=_ended),
         ),
         _K.return_id,
     ),
     ShareReturnEntry,
-)
+)  # fmt: skip
 
 LedgerEntry = RedemptionEntry | ReversalEntry | ShareEntry | ShareReturnEntry
 _QUERIES: dict[OperationKind, Query[Any]] = {

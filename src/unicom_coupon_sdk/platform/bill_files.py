@@ -13,7 +13,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,9 @@ from typing import IO, Final, NoReturn
 
 from cryptography.hazmat.primitives.hashes import SM3, Hash
 
+from unicom_coupon_sdk.domain.bill import BillKind
 from unicom_coupon_sdk.errors import ValidationError
+from unicom_coupon_sdk.platform.bill import BillLayout, Delimited
 
 LARGEST: Final = 4 * 1024**3
 """Bytes of an unpacked file. A small archive may claim to be endless."""
@@ -35,12 +37,14 @@ _MEMBERS: Final = 64
 class Split:
     """A bill file taken apart: the lines before the header, the header, how many bytes of rows, the lines behind them.
 
-    Lines are as received, without their line ends. The rows themselves are in the file that was asked for.
+    Lines are as received, without their line ends. The rows themselves are in the file that was asked for;
+    ``rows_end`` is where they end in the source.
     """
 
     head: tuple[bytes, ...]
     header: bytes
     rows_size: int
+    rows_end: int
     tail: tuple[bytes, ...]
 
 
@@ -51,15 +55,22 @@ def refuse(reason: str, *, platform: str, field: str, **details: object) -> NoRe
     raise error from None
 
 
-def digest(path: Path, *, algorithm: str = "sha256") -> str:
-    """The file's digest in lower-case hex; ``algorithm`` is one of hashlib's or ``sm3``."""
+def digest(path: Path, *, algorithm: str = "sha256", size: int | None = None) -> str:
+    """The digest of a file, or of its first ``size`` bytes, in lower-case hex.
+
+    ``algorithm`` is one of hashlib's or ``sm3``.
+    """
     with path.open("rb") as file:
+        chunks = _chunks(file, path.stat().st_size if size is None else size)
         if algorithm == "sm3":
             hashing = Hash(SM3())
-            for chunk in iter(lambda: file.read(_CHUNK), b""):
+            for chunk in chunks:
                 hashing.update(chunk)
             return hashing.finalize().hex()
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+        hashed = hashlib.new(algorithm, usedforsecurity=False)
+        for chunk in chunks:
+            hashed.update(chunk)
+        return hashed.hexdigest()
 
 
 @contextmanager
@@ -106,6 +117,13 @@ def unzip(source: Path, folder: Path, *, platform: str, largest: int = LARGEST, 
     return found
 
 
+def member(found: Mapping[str, Path], name: str, *, platform: str) -> Path:
+    """The file called ``name`` in an unpacked archive. Raises ``ValidationError`` ``bill.member_missing``."""
+    if name not in found:
+        refuse("member_missing", platform=platform, field=name)
+    return found[name]
+
+
 def _pour(read: Callable[[int], bytes], target: IO[bytes], *, largest: int, platform: str) -> int:
     size = 0
     while chunk := read(_CHUNK):
@@ -145,7 +163,31 @@ def split(
         file.seek(begins)
         with whole(rows) as target:
             _copy(file, target, ends - begins)
-    return Split(head=head, header=header, rows_size=ends - begins, tail=tail)
+    return Split(head=head, header=header, rows_size=ends - begins, rows_end=ends, tail=tail)
+
+
+def columns_of(header: bytes, layout: BillLayout, *, platform: str, bill: BillKind) -> tuple[str, ...]:
+    """The names in a header line of separated values, stripped as the cells below them are; no name has a separator.
+
+    Raises ``ValidationError``: ``bill.no_header`` for what is no text in the layout's encoding, and
+    ``bill.column_missing`` with the name of the first column that the layout needs and the file has not.
+    """
+    assert isinstance(layout.form, Delimited)
+    form = layout.form
+    try:
+        cells = header.decode(layout.encoding).split(form.separator)
+    except UnicodeDecodeError:
+        refuse("no_header", platform=platform, field=layout.name)
+    names = tuple(cell.strip(form.strip + form.quote) for cell in cells)
+    require(layout.needed, names, platform=platform, bill=bill)
+    return names
+
+
+def require(needed: Iterable[str], names: Container[str], *, platform: str, bill: BillKind) -> None:
+    """Raises ``ValidationError`` ``bill.column_missing`` for the first of ``needed`` that is not among ``names``."""
+    for name in needed:
+        if name not in names:
+            refuse("column_missing", platform=platform, field=name, bill=bill.value)
 
 
 def _head(
@@ -182,12 +224,15 @@ def _tail(
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
-    while size > 0:
-        chunk = source.read(min(size, _CHUNK))
-        if not chunk:
-            break
+    for chunk in _chunks(source, size):
         target.write(chunk)
+
+
+def _chunks(source: IO[bytes], size: int) -> Iterator[bytes]:
+    """The next ``size`` bytes of ``source``, or as many as there are."""
+    while size > 0 and (chunk := source.read(min(size, _CHUNK))):
         size -= len(chunk)
+        yield chunk
 
 
 def forget(folder: Path) -> None:

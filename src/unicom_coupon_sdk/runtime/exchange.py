@@ -13,6 +13,7 @@ from functools import lru_cache
 import h11
 
 from unicom_coupon_sdk.platform.wire import Headers, HttpRequest
+from unicom_coupon_sdk.runtime.transport import LARGEST_HELD
 
 LARGEST_HEAD = 64 * 1024
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -37,7 +38,7 @@ class Exchange:
     spelling of the values of ``Content-Length``, which it gives once if repeated alike, and of ``Transfer-Encoding``.
     ``keeps_line`` tells whether another request may follow on the same connection. ``headers`` must be complete;
     ``largest`` is the most bytes of content. ``pour`` is asked when the answer's head has come, and may give a function
-    that takes the content as it comes, so that none is kept here.
+    that takes the content as it comes, so that none is kept here; if it gives none, ``LARGEST_HELD`` holds as well.
     """
 
     __slots__ = (
@@ -119,7 +120,11 @@ class Exchange:
             [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw_items()]
         )
         if self._pour is not None:
-            self._take = self._pour(self.status, self.headers) or self._take
+            pour = self._pour(self.status, self.headers)
+            if pour is None:
+                self._largest = min(self._largest, LARGEST_HELD)
+            else:
+                self._take = pour
 
     def _check_size(self, size: int) -> None:
         if size > self._largest:

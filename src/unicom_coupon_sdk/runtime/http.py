@@ -34,6 +34,7 @@ from unicom_coupon_sdk.runtime.transport import (
     AsyncTransport,
     BlockingTransport,
     complete_headers,
+    largest_held,
     no_answer,
     not_reached,
     whole_answer,
@@ -306,12 +307,13 @@ class _Body:
         self._headers = _as_text(response.headers.raw)
         self._content = bytearray()
         self._size = 0
+        self._largest = call.rules.largest_answer if saves(call, response.status_code) else largest_held(call)
         self._saved: SavedBody | None = None
 
     def take(self, chunk: bytes) -> None:
         """The next bytes as received."""
         self._size += len(chunk)
-        if self._size > self._call.rules.largest_answer:
+        if self._size > self._largest:
             raise no_answer("too_large", host=self._call.request.host)
         if self._saved is None:
             self._content += chunk
@@ -326,7 +328,7 @@ class _Body:
 
     def __enter__(self) -> Self:
         told = self._response.headers.get("content-length")
-        if told is not None and told.isdecimal() and int(told) > self._call.rules.largest_answer:
+        if told is not None and told.isdecimal() and int(told) > self._largest:
             raise no_answer("too_large", host=self._call.request.host)
         if saves(self._call, self._response.status_code):
             coding = self._response.headers.get("content-encoding")

@@ -22,6 +22,9 @@ from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer, header
 WHOLE_ANSWER = 4
 """The whole exchange may take this many times ``read_timeout_s``, however steadily the peer dribbles."""
 
+LARGEST_HELD = 8 * 1024 * 1024
+"""The most bytes that are kept in memory of what answers a call for a file, and is not the file."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _URL = re.compile(r"(https?://[^/?#\x00-\x20\x7f-\U0010ffff]+)[\x21\x22\x24-\x7e]*")  # printable, no space, no fragment
@@ -184,13 +187,19 @@ def decoder_of(coding: str | None, *, host: str) -> zlib._Decompress | None:
     return zlib.decompressobj(wbits=zlib.MAX_WBITS | (32 if coding == "deflate" else 16))
 
 
+def largest_held(call: HttpCall) -> int:
+    """The most bytes of a body in memory: of a call for a file, what answers instead of the file is short."""
+    largest = call.rules.largest_answer
+    return largest if call.save_to is None else min(largest, LARGEST_HELD)
+
+
 def _decoded(content: bytes, decoder: zlib._Decompress, *, call: HttpCall) -> bytes:
     host = call.request.host
     try:
-        plain = decoder.decompress(content, call.rules.largest_answer + 1)
+        plain = decoder.decompress(content, largest_held(call) + 1)
     except zlib.error:
         raise no_answer("coding", host=host) from None
-    if len(plain) > call.rules.largest_answer:
+    if len(plain) > largest_held(call):
         raise no_answer("too_large", host=host)
     if not decoder.eof:
         raise no_answer("coding", host=host)

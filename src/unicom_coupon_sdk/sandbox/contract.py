@@ -39,6 +39,7 @@ from unicom_coupon_sdk.errors import (
 from unicom_coupon_sdk.platform.adapter import CheckState
 from unicom_coupon_sdk.platform.profile import Capability
 from unicom_coupon_sdk.sandbox import contract_results
+from unicom_coupon_sdk.sandbox.clearing_contract import ClearingCases
 from unicom_coupon_sdk.sandbox.inprocess import Sandbox
 from unicom_coupon_sdk.sandbox.stage import OFF_FEN, Stage, Traits
 
@@ -48,10 +49,10 @@ MANY = 20
 
 def cases() -> tuple[str, ...]:
     """The names of all cases."""
-    return tuple(sorted(name for name in vars(AdapterContract) if name.startswith("test_")))
+    return tuple(sorted(name for name in dir(AdapterContract) if name.startswith("test_")))
 
 
-class AdapterContract:
+class AdapterContract(ClearingCases):
     """The cases. ``ledger_urls`` may hold ``{directory}``, which is a fresh folder for each case."""
 
     traits: ClassVar[Traits]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final, TypeVar, cast
 
 from unicom_coupon_sdk import __version__
+from unicom_coupon_sdk.domain.bill import BillKind
 from unicom_coupon_sdk.domain.times import instant_of
 from unicom_coupon_sdk.errors import ValidationError
+from unicom_coupon_sdk.sandbox.bills import BillDefect
 from unicom_coupon_sdk.sandbox.clock import EARLIEST, LATEST
 from unicom_coupon_sdk.sandbox.faults import SIGNATURE_FAULTS, Fault, FaultKind
 from unicom_coupon_sdk.sandbox.notifications import is_loopback_url
@@ -140,7 +143,10 @@ class Control:
         seconds: float | None = None,
         probe: bool = False,
     ) -> str:
-        """Let ``kind`` go wrong the next ``times`` times; the fault's id."""
+        """Let ``kind`` go wrong the next ``times`` times; the fault's id.
+
+        A ``bill_defect`` has the class of the defect as ``code``, and may have a kind of bill as ``match``.
+        """
         station = self._station(platform)
         known = [name.value for name in FaultKind]
         if kind not in known:
@@ -148,6 +154,10 @@ class Control:
         fault_kind = FaultKind(kind)
         if fault_kind is FaultKind.ERROR and not code:
             raise ValidationError("sandbox.fault_code", field="code")
+        if fault_kind is FaultKind.BILL_DEFECT:
+            _one_of(code, BillDefect, field="code")
+            if match is not None:
+                _one_of(match, BillKind, field="match")
         if fault_kind is FaultKind.DELAY and seconds is None:
             raise ValidationError("sandbox.field_missing", field="seconds")
         if not isinstance(probe, bool):
@@ -180,6 +190,16 @@ class Control:
         """Forget all faults; how many there were."""
         with self._world.lock:
             return sum(station.faults.clear() for station in self._world.stations.values())
+
+    def bill_defects(self, *, platform: str | None = None) -> list[dict[str, Any]]:
+        """What faults have spoiled in the bills made so far, of one platform or all.
+
+        Each has ``class``, ``platform``, ``bill``, ``day``, ``kind`` (of the row, or of the total), ``number`` (ours;
+        of an invented line the invented one; ``None`` for a total) and ``amount_fen`` (as it should have been).
+        """
+        chosen = self._world.stations.values() if platform is None else [self._station(platform)]
+        with self._world.lock:
+            return [{"platform": one.platform, **defect} for one in chosen for defect in one.bills.defects()]
 
     def requests(self, *, platform: str | None = None, since: int = 0) -> list[dict[str, Any]]:
         """The recorded exchanges after number ``since``, of one platform or all, oldest first."""
@@ -285,6 +305,11 @@ def _number(value: object, *, field: str, least: float, most: float) -> float:
     if not least <= value <= most:
         raise ValidationError("sandbox.field_range", field=field, least=least, most=most)
     return float(value)
+
+
+def _one_of(value: object, known: type[StrEnum], *, field: str) -> None:
+    if value not in list(known):
+        raise ValidationError("sandbox.field_choice", field=field, known=", ".join(known))
 
 
 def _text(value: object, *, field: str) -> str:

@@ -61,6 +61,7 @@ class ControlDoor:
             "/deliveries": {"POST": self._deliver},
             "/clock": {"GET": self._clock, "POST": self._move_clock},
             "/faults": {"GET": self._faults, "POST": self._add_fault, "DELETE": self._clear_faults},
+            "/bills/defects": {"GET": self._bill_defects},
             "/requests": {"GET": self._requests},
             "/callbacks": {"POST": self._register},
             "/notifications": {"GET": self._notifications},
@@ -148,6 +149,9 @@ class ControlDoor:
 
     def _clear_faults(self, _: Fields) -> Fields:
         return {"removed": self._control.clear_faults()}
+
+    def _bill_defects(self, query: Fields) -> Fields:
+        return {"defects": self._control.bill_defects(platform=query.get("platform") or None)}
 
     def _requests(self, query: Fields) -> Fields:
         since = query.get("since") or "0"

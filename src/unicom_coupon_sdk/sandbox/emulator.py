@@ -10,13 +10,15 @@ goes out, so a killed sandbox has lost nothing that it answered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from unicom_coupon_sdk.domain.bill import BillKind, RowKind
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
+from unicom_coupon_sdk.sandbox.bills import BillLine, MadeBill
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,10 @@ class Frame(Protocol):
     def directory(self) -> Path:
         """The emulator's own folder for key files; made at first start, kept over restarts."""
 
+    @property
+    def files_url(self) -> str:
+        """Where plain HTTP requests reach an emulator that speaks frames and ``serves_files``."""
+
     def now(self) -> datetime:
         """The simulated time, aware, UTC."""
 
@@ -117,6 +123,20 @@ class Frame(Protocol):
 
     def registered_url(self, event: str) -> str | None:
         """The callback address that the merchant registered for ``event`` (``POST /callbacks``), if any."""
+
+    def make_bill(
+        self,
+        bill: BillKind,
+        day: date,
+        *,
+        lines: Callable[[], Iterable[BillLine]],
+        invent: Callable[[BillLine], BillLine],
+        total_of: RowKind | None = None,
+    ) -> MadeBill:
+        """The bill of a Beijing ``day``, spoiled by the faults that wait when it is first asked for, then always alike.
+
+        See ``sandbox.bills.BillBook.made``. Ask only for a day that is over.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +159,8 @@ class Emulator(Protocol):
     """One platform. ``name`` is the platform's; each instance serves one listener.
 
     An emulator with a true attribute ``speaks_frames`` is given frames over TCP: ``answer`` and ``refuse`` get a
-    ``Received`` of method ``FRAME_METHOD`` and hand back a ``FrameAnswer``.
+    ``Received`` of method ``FRAME_METHOD`` and hand back a ``FrameAnswer``. With a true attribute ``serves_files``
+    beside it, ``answer`` is given plain HTTP requests too, which come to ``Frame.files_url``.
 
     An emulator that is a further face of a platform (``AdapterPlugin.faces``) names that platform in ``face_of``. What
     its ``client_settings`` gives is then added to that platform's section.

@@ -6,6 +6,9 @@ at most, the oldest that matches; so two faults in a row mean two spoiled reques
 
 A callback meets faults by its event type. ``no_notification`` and ``duplicate_notification`` may also go without
 ``match`` (the next callback) or name the request that causes the callback.
+
+A bill meets faults of kind ``bill_defect`` when it is made (see ``bills``): ``code`` says what is wrong with it,
+``times`` how many lines are, and ``match`` may name the kind of bill.
 """
 
 from __future__ import annotations
@@ -33,13 +36,14 @@ class FaultKind(StrEnum):
     DELAY = "delay"
     DUPLICATE_NOTIFICATION = "duplicate_notification"
     NO_NOTIFICATION = "no_notification"
+    BILL_DEFECT = "bill_defect"
 
 
 SIGNATURE_FAULTS: Final = frozenset({FaultKind.BAD_SIGNATURE, FaultKind.WRONG_SERIAL, FaultKind.STALE_TIMESTAMP})
 """Made by ``Emulator.spoil``: the platform knows what its signature looks like."""
 
 NOTIFICATION_FAULTS: Final = frozenset({FaultKind.DUPLICATE_NOTIFICATION, FaultKind.NO_NOTIFICATION})
-REQUEST_FAULTS: Final = frozenset(FaultKind) - NOTIFICATION_FAULTS
+REQUEST_FAULTS: Final = frozenset(FaultKind) - NOTIFICATION_FAULTS - {FaultKind.BILL_DEFECT}
 ATTEMPT_FAULTS: Final = SIGNATURE_FAULTS | {FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.HALF_BODY}
 """What can go wrong with one delivery of a callback."""
 
@@ -112,14 +116,15 @@ class FaultBook:
             return None
         for fault in self.armed():
             if fault.kind in kinds and (fault.match in matches or (unmatched and fault.match is None)):
-                self._use(fault)
+                self.use(fault)
                 return fault
         return None
 
-    def _use(self, fault: Fault) -> None:
-        if fault.times > 1:
+    def use(self, fault: Fault, *, times: int = 1) -> None:
+        """Count ``fault``, as ``armed`` gave it, down by ``times``."""
+        if fault.times > times:
             document = self._store.get(_KIND, fault.fault_id) or {}
-            self._store.put(_KIND, fault.fault_id, {**document, "times": fault.times - 1})
+            self._store.put(_KIND, fault.fault_id, {**document, "times": fault.times - times})
         else:
             self._store.delete(_KIND, fault.fault_id)
 

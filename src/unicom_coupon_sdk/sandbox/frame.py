@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
+from unicom_coupon_sdk.domain.bill import BillKind, RowKind
+from unicom_coupon_sdk.sandbox.bills import BillBook, BillLine, MadeBill
 from unicom_coupon_sdk.sandbox.clock import SimulatedClock
 from unicom_coupon_sdk.sandbox.emulator import Callback
 from unicom_coupon_sdk.sandbox.faults import NOTIFICATION_FAULTS, FaultBook, FaultKind
@@ -36,8 +38,10 @@ class PlatformFrame:
         faults: FaultBook,
         notifications: NotificationQueue,
         messages: MessageOutbox,
+        bills: BillBook,
         seed: int | None,
         wake: Callable[[], None],
+        files_url: str,
     ) -> None:
         self._store = store
         self._platform = platform
@@ -46,9 +50,11 @@ class PlatformFrame:
         self._faults = faults
         self._notifications = notifications
         self._messages = messages
+        self._bills = bills
         self._random = os.urandom if seed is None else SeededBytes(store, seed=seed, label=platform)
         self._wake = wake
         self.serving = ""
+        self.files_url = files_url
 
     @property
     def store(self) -> DocumentStore:
@@ -88,6 +94,18 @@ class PlatformFrame:
         """The address registered for ``event``, else the one for all events, else ``None``."""
         found = self._store.get(_ADDRESSES, event) or self._store.get(_ADDRESSES, _ANY_EVENT)
         return found["url"] if found else None
+
+    def make_bill(
+        self,
+        bill: BillKind,
+        day: date,
+        *,
+        lines: Callable[[], Iterable[BillLine]],
+        invent: Callable[[BillLine], BillLine],
+        total_of: RowKind | None = None,
+    ) -> MadeBill:
+        """The bill of ``day``, spoiled when it is first asked for, then always alike."""
+        return self._bills.made(bill, day, lines=lines, invent=invent, total_of=total_of)
 
     def register_url(self, url: str, *, event: str | None) -> None:
         """Remember a callback address, for one event or for all."""

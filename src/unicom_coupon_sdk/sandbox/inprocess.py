@@ -88,6 +88,7 @@ class Sandbox:
             {
                 "merchant": {"id": "sandbox"},
                 "ledger": ledger,
+                "clearing": papers.clearing_settings(self.world.directory),
                 "platforms": self.world.client_settings(self.world.base_url),
             }
         )

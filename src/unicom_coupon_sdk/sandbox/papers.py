@@ -65,6 +65,11 @@ def ledger_settings(directory: Path) -> dict[str, Any]:
     return {"url": f"sqlite:///{directory / 'ledger.db'}", "master_key": f"file:{key}"}
 
 
+def clearing_settings(directory: Path) -> dict[str, Any]:
+    """Where the client keeps bills: inside ``directory``."""
+    return {"directory": str(directory / "bills")}
+
+
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write ``document`` to ``path``, whole and private."""
     write_private(path, (json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n").encode())

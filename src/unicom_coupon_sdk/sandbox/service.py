@@ -56,7 +56,8 @@ class SandboxService:
         self.control_url = ""
         self._host = host
         self._port_base = port_base
-        self._offsets = papers.offsets_of(list(world.stations))
+        self._file_stations = {f"{name}_files": one for name, one in world.stations.items() if one.serves_files}
+        self._offsets = papers.offsets_of([*world.stations, *self._file_stations])
         self._listeners: list[Listener] = []
         is_local = is_loopback(host)
         if not (is_local or i_know):
@@ -76,9 +77,11 @@ class SandboxService:
             port = await self._listen(door, offset=0)
             self.control_url = papers.control_url(self._host, port)
             for name, offset in self._offsets.items():
-                listener = self._listener_of(self.world.stations[name])
+                listener = self._listener_of(name)
                 await self._listen(listener, offset=offset)
                 self.base_urls[name] = listener.base_url
+            for name, station in self._file_stations.items():
+                station.frame.files_url = self.base_urls[name]
             self.write_papers()
         except BaseException:
             await self.close()
@@ -119,6 +122,7 @@ class SandboxService:
         settings = {
             "merchant": {"id": "sandbox"},
             "ledger": papers.ledger_settings(self.world.directory),
+            "clearing": papers.clearing_settings(self.world.directory),
             "runtime": {"clock_url": self.control_url},
             "platforms": self.world.client_settings(self.base_urls.__getitem__),
         }
@@ -129,9 +133,10 @@ class SandboxService:
         with self.world.lock, station.store.transaction():
             return station.emulator.credentials()
 
-    def _listener_of(self, station: Station) -> Listener:
-        """The listener for what the station's platform speaks."""
-        if station.speaks_frames:
+    def _listener_of(self, name: str) -> Listener:
+        """The listener for what the station's platform speaks, or for its files."""
+        station = self._file_stations.get(name) or self.world.stations[name]
+        if station.speaks_frames and name not in self._file_stations:
             return FrameListener(station.serve)
         return HttpListener(station.handle, settle=self.world.flush)
 

@@ -6,8 +6,8 @@ The verbs are the client's and look the same whichever runtime is underneath, so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -16,8 +16,10 @@ from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
 from unicom_coupon_sdk.config import LedgerSettings
 from unicom_coupon_sdk.domain.coupon import AmountOff, Coupon, CouponTemplate
 from unicom_coupon_sdk.domain.order import Holder, Order
-from unicom_coupon_sdk.domain.redemption import Binding, RedeemRequest
+from unicom_coupon_sdk.domain.redemption import Binding, RedeemRequest, Redemption
 from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssuedBatch, IssueRequest
+from unicom_coupon_sdk.domain.sensitive import PlatformUser, Secret
+from unicom_coupon_sdk.domain.sharing import Ratio, Receiver, Remainder, SharePart, ShareRole, ShareRule
 from unicom_coupon_sdk.domain.verification import Method, Proof, ScanProof, SmsProof
 from unicom_coupon_sdk.errors import PlatformRefused
 from unicom_coupon_sdk.sandbox.inprocess import Sandbox
@@ -37,6 +39,11 @@ class Traits:
 
     ``redeem_match`` and ``reverse_match`` name the wire operations as faults match them. ``refusal_code`` is a code of
     the platform that means "no, and nothing was done". ``used_states`` are its names for a used coupon.
+
+    For clearing: ``paid_order`` makes an order of a user's that was paid there and may be shared; ``receiver`` gets a
+    share; ``pay_out_matches`` and ``share_matches`` name the operations that pay out and share, and those that ask
+    about it at once; ``take_money`` is the user who accepts a pay-out, where the platform wants that; ``payee_name``
+    is given where it wants a name. ``section`` changes the platform's section of the settings.
     """
 
     platform: str
@@ -44,6 +51,24 @@ class Traits:
     reverse_match: str
     refusal_code: str
     used_states: frozenset[str]
+    pay_out_matches: tuple[str, ...] = ()
+    share_matches: tuple[str, ...] = ()
+    payee_name: Secret | None = None
+    receiver: Receiver | None = None
+    paid_order: Callable[[Stage, int, PlatformUser], Order] | None = None
+    take_money: Callable[[Stage, Redemption], None] = lambda _stage, _redemption: None
+    section: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _rules(traits: Traits) -> tuple[ShareRule, ...]:
+    """A tenth goes to the receiver that the platform's traits name."""
+    if traits.receiver is None:
+        return ()
+    parts = (
+        SharePart(role=ShareRole.PLATFORM, size=Ratio(basis_points=1_000), receiver=traits.receiver),
+        SharePart(role=ShareRole.MERCHANT, size=Remainder()),
+    )
+    return (ShareRule(name="contract", parts=parts),)
 
 
 class Stage:
@@ -54,6 +79,9 @@ class Stage:
         self.traits = traits
         self.platform = traits.platform
         settings = sandbox.settings()
+        section = {**settings.platforms[traits.platform], **traits.section}
+        platforms = {**settings.platforms, traits.platform: section}
+        settings = settings.replaced(sharing=_rules(traits), platforms=platforms)
         if ledger_url is not None:
             ledger = LedgerSettings(url=ledger_url, master_key=settings.ledger.master_key)
             settings = settings.replaced(ledger=ledger)
@@ -83,6 +111,12 @@ class Stage:
     def ledger(self) -> Any:
         """The ledger, for reading."""
         return self._client.setting.ledger
+
+    @property
+    def merchant_id(self) -> str:
+        """Whose ledger it is."""
+        found: str = self._client.setting.merchant_id
+        return found
 
     @property
     def adapter(self) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from unicom_coupon_sdk.platform.wire import HttpAnswer
+from unicom_coupon_sdk.sandbox.bills import BillBook
 from unicom_coupon_sdk.sandbox.clock import SimulatedClock
 from unicom_coupon_sdk.sandbox.emulator import FRAME_METHOD, Emulator, FrameAnswer, Received
 from unicom_coupon_sdk.sandbox.faults import (
@@ -37,7 +38,7 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "O
 
 
 class Station:
-    """A platform in the sandbox: its emulator with store, faults, notifications and messages.
+    """A platform in the sandbox: its emulator with store, faults, notifications, messages and bills.
 
     ``lock`` is the world's: one request at a time, so in-process use by many threads is as safe as the event loop.
     """
@@ -55,12 +56,14 @@ class Station:
         seed: int | None = None,
         reaches_all: bool = False,
         wake: Callable[[], None] = lambda: None,
+        files_url: str = "",
     ) -> None:
         self.platform = platform
         self.store = store
         self.faults = FaultBook(store)
         self.notifications = NotificationQueue(store, platform=platform, reaches_all=reaches_all)
         self.messages = MessageOutbox(store)
+        self.bills = BillBook(store, faults=self.faults)
         self._clock = clock
         self._recorder = recorder
         self._lock = lock
@@ -74,8 +77,10 @@ class Station:
             faults=self.faults,
             notifications=self.notifications,
             messages=self.messages,
+            bills=self.bills,
             seed=seed,
             wake=wake,
+            files_url=files_url,
         )
         with store.transaction():
             self.emulator = emulator(self.frame)
@@ -122,6 +127,11 @@ class Station:
     def speaks_frames(self) -> bool:
         """Whether the platform speaks frames over TCP, and not HTTP."""
         return bool(getattr(self.emulator, "speaks_frames", False))
+
+    @property
+    def serves_files(self) -> bool:
+        """Whether an emulator that speaks frames takes plain HTTP requests beside them."""
+        return self.speaks_frames and bool(getattr(self.emulator, "serves_files", False))
 
     @property
     def face_of(self) -> str:

@@ -158,6 +158,7 @@ class SandboxWorld:
             seed=self._seed,
             reaches_all=self._reaches_all,
             wake=self._wake,
+            files_url=base_url_of(name),
         )
 
     def _wake(self) -> None:

@@ -15,7 +15,10 @@ def test_every_spelling_of_a_sub_code_is_one(spelling):
     assert plain(spelling) == "INVALID_APP_ID"
 
 
-@pytest.mark.parametrize("code", sorted({ours for _, ours in (*codes._BY_SUB_CODE.values(), *codes._BY_CODE.values())}))
+OURS = (*codes._BY_SUB_CODE.values(), *codes._BY_CODE.values(), *(meaning for _, meaning in codes._BY_FORM))
+
+
+@pytest.mark.parametrize("code", sorted({ours for _, ours in OURS}))
 def test_every_code_in_the_tables_has_its_words(code):
     entry = texts.find(code)
     assert entry is not None
@@ -43,10 +46,29 @@ def test_the_table_is_keyed_by_the_one_spelling(sub_code):
         ("", "new", 500, Meaning.OPEN),
         ("", "new", 403, Meaning.REFUSED),
         ("40004", "BUSINESS_HAS_RISK", 200, Meaning.REFUSED),
+        ("40004", "REQUEST_PROCESSING", 200, Meaning.OPEN),
+        ("40004", "ACQ.DISCORDANT_REPEAT_REQUEST", 200, Meaning.OPEN),
+        ("40004", "RESOURCE_LIMIT_EXCEED", 200, Meaning.BUSY),
+        ("40004", "PERM_PAY_CUSTOMER_DAY_QUOTA_ORG_BALANCE_LIMIT", 200, Meaning.REFUSED),
     ],
 )
 def test_an_unknown_code_falls_back_to_its_family(code, sub_code, status, meaning):
     assert meaning_of(code, sub_code, status=status)[0] is meaning
+
+
+@pytest.mark.parametrize(
+    ("sub_code", "ours"),
+    [
+        ("EXCEED_LIMIT_SM_MIN_AMOUNT", "alipay.transfer_limit"),
+        ("PERM_PAY_CUSTOMER_DAY_QUOTA_ORG_BALANCE_LIMIT", "alipay.transfer_limit"),
+        ("PERMIT_CHECK_PERM_IDENTITY_THEFT", "alipay.risk"),
+        ("FLEXIBLE_STAFFING_PAYEE_RISK_REJECT", "alipay.risk"),
+        ("ACQ.ROYALTY_ACCOUNT_NOT_CERTIFY", "alipay.receiver"),
+        ("RECEIVER_ACCOUNT_STATUS_ERROR", "alipay.receiver"),
+    ],
+)
+def test_families_of_codes_are_told_by_their_form(sub_code, ours):
+    assert meaning_of("40004", sub_code) == (Meaning.REFUSED, ours)
 
 
 def test_what_may_have_been_done_is_unknown_for_a_write_alone():

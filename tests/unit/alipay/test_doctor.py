@@ -27,14 +27,16 @@ from unicom_coupon_sdk.platform.wire import HttpAnswer
 
 CERTIFICATE = next(v["cert_pem"] for v in VECTORS["vectors"] if v["id"] == "E01")
 QUERY = f"{FAMILY}.query"
+BILL = "alipay.data.dataservice.bill.downloadurl.query"
 
 
 def states(findings):
     return {finding.code: finding.state for finding in findings}
 
 
-def diagnosed(node, **changes):
-    return states(Driver(Peer(query=node)).run(adapter(**changes).diagnose()))
+def diagnosed(node, *, bill=None, **changes):
+    peer = Peer(query=node, **{BILL: bill or refused("NO_BILL_DATA")})
+    return states(Driver(peer).run(adapter(**changes).diagnose()))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,25 @@ def test_the_clock_is_compared_with_alipays(skew_s, state):
     answer = HttpAnswer(200, (("Date", date),), envelope(QUERY, ok()))
     found = states(Driver(lambda _: answer).run(adapter().diagnose()))
     assert found["alipay.check_clock"] is state
+
+
+def test_what_clearing_needs_is_told_and_never_a_fault():
+    found = diagnosed(ok())
+    assert (found["alipay.check_pay_out"], found["alipay.check_share"]) == (CheckState.SKIP, CheckState.SKIP)
+    assert diagnosed(ok(), seller_id="2088000000000001")["alipay.check_share"] is CheckState.OK
+
+
+@pytest.mark.parametrize(
+    ("bill", "code", "state"),
+    [
+        (ok(bill_download_url="https://x"), "alipay.check_bills", CheckState.OK),
+        (refused("isp.bill_not_exist"), "alipay.check_bills", CheckState.OK),
+        (refused("isv.insufficient-isv-permissions", "40006"), "alipay.permission", CheckState.WARN),
+        (unreached(), "platform.not_reached", CheckState.WARN),
+    ],
+)
+def test_whether_bills_may_be_asked_for_is_tried(bill, code, state):
+    assert diagnosed(ok(), bill=bill)[code] is state
 
 
 def test_the_callback_address_should_be_encrypted():

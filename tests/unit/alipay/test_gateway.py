@@ -180,7 +180,7 @@ def test_a_refused_signature_names_the_differing_parameters_and_shows_no_value()
 
 
 def test_a_sentence_of_the_platform_is_kept_without_the_values_in_it():
-    assert without_values("券码CU_8A7F-11已核销，用户2088000000000002") == "券码*已核销，用户*"
+    assert without_values("券码CU_8A7F-11已核销，用户2088000000000002", {}) == "券码*已核销，用户*"
 
 
 def v3_answer(members, *, status=200, stamp=START, sign=None, body=None):

@@ -71,6 +71,21 @@ def test_a_paid_trade_is_told_by_its_order_number():
     assert event.occurred_at.isoformat() == "2026-01-15T02:20:41+00:00"
 
 
+@pytest.mark.parametrize(
+    ("method", "content", "number"),
+    [
+        ("alipay.fund.trans.order.changed", {"out_biz_no": "RDM1", "status": "SUCCESS"}, "RDM1"),
+        ("alipay.trade.order.settle.notify", {"out_request_no": "SHARE1", "settle_no": "S"}, "SHARE1"),
+    ],
+)
+def test_news_of_money_names_our_operation_and_decides_nothing(method, content, number):
+    event = parse(body_of(message("", content, msg_method=method)))
+    assert (event.kind, event.operation_no, event.type_name) == (NewsKind.CHANGED, number, method)
+    assert event.event_id == "N1"
+    forged = body_of(message("", content, msg_method=method)).replace(number.encode(), b"OTHER1")
+    assert code_of(forged) == "alipay.message_forged"
+
+
 def test_a_partial_refund_is_a_refund_though_the_trade_is_still_a_success():
     fields = {name: value for name, value in BY_ID["D01"]["params"].items() if name != "sign" and value}
     fields |= {"refund_fee": "9.00", "gmt_refund": "2026-01-15 11:00:00.123", "out_biz_no": "REF1"}

@@ -32,7 +32,7 @@ def test_the_plugin_offers_what_the_registry_wants():
 
 
 def test_an_application_has_the_hosts_of_its_settings():
-    assert adapter().profile.hosts == ("openapi.alipay.invalid",)
+    assert adapter().profile.hosts == ("openapi.alipay.invalid", "dwbillcenter.alipay.com")
 
 
 def test_no_bearer_value_and_no_person_is_kept_or_logged():

@@ -10,8 +10,8 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from cryptography.x509 import load_pem_x509_certificate
 
 from unicom_coupon_adapters.alipay.emulator import AlipayEmulator
+from unicom_coupon_sdk.domain.bill import BillKind, RowKind
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
+from unicom_coupon_sdk.sandbox.bills import BillBook, BillLine, MadeBill
 from unicom_coupon_sdk.sandbox.emulator import Callback, Received
+from unicom_coupon_sdk.sandbox.faults import FaultBook
+from unicom_coupon_sdk.sandbox.store import DocumentStore
 
 NOON = datetime(2026, 5, 20, 4, 0, 0, tzinfo=UTC)
 FAMILY = "alipay.marketing.activity.ordervoucher"
@@ -69,6 +73,8 @@ class MemoryFrame:
         self.time = NOON
         self.sent: list[Callback] = []
         self.gateway: str | None = GATEWAY_URL
+        self.documents = DocumentStore(None)
+        self.faults = FaultBook(self.documents)
         self._drawn = 0
 
     def now(self) -> datetime:
@@ -89,6 +95,18 @@ class MemoryFrame:
 
     def registered_url(self, event: str) -> str | None:
         return self.gateway
+
+    def make_bill(
+        self,
+        bill: BillKind,
+        day: date,
+        *,
+        lines: Callable[[], Iterable[BillLine]],
+        invent: Callable[[BillLine], BillLine],
+        total_of: RowKind | None = None,
+    ) -> MadeBill:
+        book = BillBook(self.documents, faults=self.faults)
+        return book.made(bill, day, lines=lines, invent=invent, total_of=total_of)
 
 
 class Bench:

@@ -1,17 +1,11 @@
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from typing import Any
 
 import pytest
 
-from unicom_coupon_sdk.sandbox.emulator import Received
-
-from .bench import BASE_URL, Bench
-
-BILLS = "alipay.data.dataservice.bill.downloadurl.query"
+from .bench import Bench
 
 
 def pay(bench: Bench, number: str = "ORD1", amount: str = "9.90", **wish: Any) -> dict[str, Any]:
@@ -150,59 +144,3 @@ def test_without_any_address_nobody_is_told(bench: Bench) -> None:
     bench.emulator.order({"amount_fen": 1000})
     bench.issue()
     assert bench.frame.sent == []
-
-
-# -- bills ---------------------------------------------------------------------------------------------------------
-
-
-def fetch(bench: Bench, url: str) -> tuple[int, bytes]:
-    answer = bench.emulator.answer(Received("GET", url.removeprefix(BASE_URL), (), b"", BASE_URL))
-    return answer.status, answer.content
-
-
-def test_a_days_bill_is_a_zip_with_gbk_names_for_thirty_seconds(bench: Bench) -> None:
-    pay(bench)
-    bench.good("alipay.trade.refund", {"out_trade_no": "ORD1", "refund_amount": "4.00", "out_request_no": "R1"})
-    wish = {"bill_type": "trade", "bill_date": "2026-05-20"}
-    assert bench.refused(BILLS, wish) == "BILL_NOT_EXIST"
-    bench.advance(hours=21)
-    url = bench.good(BILLS, wish)["bill_download_url"]
-    status, content = fetch(bench, url)
-    assert status == 200
-    files = {}
-    with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        for info in packed.infolist():
-            assert not info.flag_bits & 0x800
-            files[info.filename.encode("cp437").decode("gbk")] = packed.read(info).decode("gbk")
-    detail = next(text for name, text in files.items() if name.endswith("业务明细.csv"))
-    rows = [line.split(",") for line in detail.splitlines() if not line.startswith("#")]
-    assert {len(row) for row in rows} == {25}
-    assert [(row[1], row[2], row[11]) for row in rows[1:]] == [
-        ("ORD1\t", "交易\t", "9.90"),
-        ("ORD1\t", "退款\t", "-4.00"),
-    ]
-    assert "#交易合计：1笔，商家实收共9.90元，商家优惠共0.00元" in detail
-    summary = next(text for name, text in files.items() if name.endswith("(汇总).csv"))
-    assert "合计\t,\t,1,1,5.90,5.90" in summary
-    assert fetch(bench, url)[0] == 403
-    late = bench.good(BILLS, wish)["bill_download_url"]
-    bench.advance(seconds=31)
-    assert fetch(bench, late)[0] == 403
-
-
-def test_an_empty_bill_says_so(bench: Bench) -> None:
-    told = bench.good(BILLS, {"bill_type": "merchant_act", "bill_date": "2026-05-18"})
-    assert told["bill_file_code"] == "EMPTY_DATA_WITH_BILL_FILE"
-
-
-@pytest.mark.parametrize(
-    ("changed", "wanted"),
-    [
-        ({"bill_type": "secrets"}, "TYPE_NOT_SUPPORTED"),
-        ({"bill_date": "2026-13-01"}, "INVAILID_ARGUMENTS"),
-        ({"bill_date": "2026-05"}, "BILL_NOT_EXIST"),
-        ({"bill_date": "2010-01-01"}, "BILL_DATE_BEFORE_REGISTRATION"),
-    ],
-)
-def test_bills_that_are_not_there_are_refused(bench: Bench, changed: dict[str, str], wanted: str) -> None:
-    assert bench.refused(BILLS, {"bill_type": "trade", "bill_date": "2026-05-18"} | changed) == wanted

@@ -1,9 +1,7 @@
-"""Redemptions at the gateway: limits, idempotency, reversal, pending ones, states, bills (sheet §3)."""
+"""Redemptions at the gateway: limits, idempotency, reversal, pending ones, states (sheet §3)."""
 
-import io
 import json
 import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -172,23 +170,3 @@ def test_a_request_that_is_too_old_or_spoiled_is_refused_in_the_sheets_order(cmb
     assert refusal(body(version="0.0.2")) == "VERSION_ERROR"
     assert refusal(body(biz_content="{}")) == "SIGN_ERROR"
     assert refusal(lambda r: replace(r, content=b"no json")) == "JSON_FORMAT_ERROR"
-
-
-def test_the_bill_comes_on_the_next_day_and_adds_up(cmb):
-    cmb.redeemed(cmb.coupon(), order="ONE")
-    cmb.redeemed(cmb.coupon(), order="TWO")
-    cmb.call(messages.REVERSE, {"orderId": "BACK", "origOrderId": "TWO", "txnAmt": "5000"})
-    wish = {"billDate": "20260520", "billType": "zip", "billStage": "RAW"}
-    assert cmb.call(messages.STATEMENT, wish).error_code == "BILL_NOT_READY"
-    cmb.advance(86_400 + 90 * 60)
-    url = cmb.call(messages.STATEMENT, wish).text("fileDownloadUrl")
-    client = cmb.sandbox.client()
-    try:
-        packed = client.run(client.setting.adapter("bank").gateway.download(url))
-    finally:
-        client.close()
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        lines = archive.read("SUMMARY_RAW.csv").decode().splitlines()
-    told = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
-    assert (told["redeemCount"], told["redeemAmt"], told["reverseAmt"]) == ("2", "10000", "-5000")
-    assert (told["netAmt"], told["settleDate"]) == ("", "")

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from unicom_coupon_sdk.cli import capabilities, demo, doctor, sandbox, verbs  # noqa: F401 - they register themselves
 from unicom_coupon_sdk.cli.app import app
+from unicom_coupon_sdk.domain.reconciliation import DiscrepancyClass
 from unicom_coupon_sdk.sandbox import SandboxServer
 
 PLATFORM = "wechatpay"
@@ -247,6 +248,9 @@ def test_the_demo_proves_what_its_ledger_file_holds(tmp_path):
     told = heard(result)
     assert result.exit_code == 0
     assert told["ok"] is True
+    books = told["books"]
+    assert (books["unexplained_differences"], books["precision"], books["recall"]) == (0, 1.0, 1.0)
+    assert set(books["defects_injected"]) == set(DiscrepancyClass)
     assert (told["double_redemptions"], told["journal_sum_fen"], told["ledger_platform_differences"]) == (0, 0, 0)
     assert told["platforms"] == [PLATFORM]
     assert told["unknown_at_first"] > 0
@@ -254,8 +258,9 @@ def test_the_demo_proves_what_its_ledger_file_holds(tmp_path):
     assert told["recovered_unknown"] == told["unknown_at_first"]
     with sqlite3.connect(tmp_path / "ledger.db") as ledger:
         count = lambda state: ledger.execute("SELECT count(*) FROM coupon WHERE state = ?", (state,)).fetchone()[0]  # noqa: E731
-        assert ledger.execute("SELECT count(*) FROM coupon").fetchone()[0] == told["issued"] == 60
-        assert count("redeemed") == told["redeemed"]
+        sold = told["books"]["sold"]
+        assert ledger.execute("SELECT count(*) FROM coupon").fetchone()[0] == told["issued"] + sold == 60 + sold
+        assert count("redeemed") == told["redeemed"] + sold
         assert count("held") == 0
         states = dict(ledger.execute("SELECT state, count(*) FROM redemption GROUP BY state"))
         assert states["reversed"] == told["reversed"]

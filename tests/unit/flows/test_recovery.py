@@ -21,6 +21,7 @@ from unicom_coupon_sdk import (
 from unicom_coupon_sdk.domain.redemption import Outcome
 from unicom_coupon_sdk.errors import Effected
 from unicom_coupon_sdk.flows.expire import void
+from unicom_coupon_sdk.flows.issue import issue
 from unicom_coupon_sdk.flows.recover import recover
 from unicom_coupon_sdk.flows.redeem import outcome_of, redeem
 
@@ -69,9 +70,11 @@ def unknown(shop, coupon, kind="drop_after"):
 
 
 def test_a_kind_of_coupon_that_the_platform_lacks_is_refused_before_anything_is_made(shop):
-    template = shop.template(benefit=Cash(cash_fen=100))
+    real = shop.setting.adapter(PLATFORM).profile
+    setting = saying(shop, profile=dataclasses.replace(real, coupon_kinds=real.coupon_kinds - {"cash"}))
+    request = IssueRequest(idempotency_key="cash", template=shop.template(benefit=Cash(cash_fen=100)), count=1)
     with pytest.raises(UnsupportedOperation, match=r"coupon\.kind_not_offered"):
-        shop.client.issue(IssueRequest(idempotency_key="cash", template=template, count=1))
+        shop.client.run(issue(request, setting=setting))
 
 
 def test_an_issue_that_the_platform_did_not_hear_of_is_carried_on_by_the_same_request(shop):

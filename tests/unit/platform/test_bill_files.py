@@ -4,12 +4,15 @@ import gzip
 import hashlib
 import stat
 import zipfile
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
 from unicom_coupon_sdk.crypto import sm3
+from unicom_coupon_sdk.domain.bill import BillKind, RowKind
 from unicom_coupon_sdk.errors import ValidationError
 from unicom_coupon_sdk.platform import bill_files
+from unicom_coupon_sdk.platform.bill import BillLayout, BillSource, Delimited, RowRule, Unit
 
 HEADER = "编号,金额".encode("gbk")
 
@@ -127,3 +130,51 @@ def test_a_file_that_fails_while_written_is_gone(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_digest_may_be_of_the_first_bytes_alone(tmp_path):
+    path = tmp_path / "bill"
+    path.write_bytes(b"bill" * 500_000 + b"#total")
+    assert bill_files.digest(path, size=2_000_000) == hashlib.sha256(b"bill" * 500_000).hexdigest()
+    assert bill_files.digest(path, size=2_000_000, algorithm="sm3") == sm3.digest(b"bill" * 500_000).hex()
+
+
+def layout(**named):
+    rule = RowRule(kind=RowKind.REDEMPTION, amount="金额", when={"类型": frozenset({"核销"})}, **named)
+    return BillLayout(name="test", encoding="gbk", form=Delimited(), unit=Unit.FEN, rules=(rule,), source="test")
+
+
+def columns(header, **named):
+    return bill_files.columns_of(header, layout(**named), platform="bank", bill=BillKind.COUPON)
+
+
+def test_columns_are_named_as_the_header_names_them_and_new_ones_too():
+    header = '类型,"编号", 金额\t,`备注`'.encode("gbk")
+    assert columns(header, number="编号") == ("类型", "编号", "金额", "备注")
+
+
+def test_the_first_column_that_is_needed_and_missing_is_named():
+    with pytest.raises(ValidationError, match=r"bill\.column_missing") as refused:
+        columns("类型,金额".encode("gbk"), number="编号", at=("日期", "时间"))
+    assert refused.value.field == "编号"
+    assert "编号" in str(refused.value)
+
+
+def test_a_header_in_another_encoding_is_none():
+    with pytest.raises(ValidationError, match=r"bill\.no_header"):
+        columns(b"\xff\xff,")
+
+
+def test_a_member_that_is_not_in_the_archive_is_named(tmp_path):
+    assert bill_files.member({"a": tmp_path}, "a", platform="bank") == tmp_path
+    with pytest.raises(ValidationError, match=r"bill\.member_missing") as refused:
+        bill_files.member({"a": tmp_path}, "b", platform="bank")
+    assert refused.value.field == "b"
+
+
+def test_a_bill_is_asked_for_at_its_time_and_after_that_every_half_hour():
+    source = BillSource(kind=BillKind.COUPON, layout=layout(), ready_at=time(10), days_after=2)
+    opens = datetime(2026, 5, 22, 2, tzinfo=UTC)
+    assert source.opens(date(2026, 5, 20)) == opens
+    assert source.ask_at(date(2026, 5, 20), now=opens - timedelta(seconds=1)) == opens
+    assert source.ask_at(date(2026, 5, 20), now=opens) == opens + timedelta(minutes=30)

@@ -7,6 +7,7 @@ import pytest
 
 from unicom_coupon_adapters.unionpay_pos.acp.merchant import AcpMerchant
 from unicom_coupon_adapters.unionpay_pos.acp.payment import Instruction, Payment
+from unicom_coupon_adapters.unionpay_pos.emulation.acp.certificates import ENCRYPT, SIGN, STRANGER, Certificates
 from unicom_coupon_sdk.client import CouponClient
 from unicom_coupon_sdk.domain.sensitive import Secret
 from unicom_coupon_sdk.sandbox import Sandbox
@@ -77,6 +78,10 @@ class Counter:
 @pytest.fixture(scope="session")
 def _house():
     with Sandbox(seed=7, platforms=[PLATFORM], real=lambda: NOON) as sandbox, sandbox.client() as client:
+        # Answers are signed by a certificate that is made at the first one, from then on: not where a test moved time.
+        shelf = Certificates(sandbox.world.stations[PLATFORM].frame)
+        for name in (SIGN, ENCRYPT, STRANGER):
+            shelf.certificate_file(name)
         yield sandbox, client
 
 

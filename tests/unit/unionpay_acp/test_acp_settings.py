@@ -175,7 +175,7 @@ def test_without_the_section_there_is_no_gateway_and_no_news():
 def test_with_it_alone_there_are_no_terminals_to_redeem_at(counter):
     only = adapter(counter)
     assert only.profile.hosts == ("unionpay-acp.sandbox.invalid",)
-    assert only.profile.capabilities == {Capability.NOTIFY}
+    assert only.profile.capabilities == {Capability.NOTIFY, Capability.FETCH_BILL}
     with pytest.raises(ComplianceError, match=r"unionpay_pos\.terminal_unknown"):
         only.terminal(Order(order_no="A1", amount_fen=1).terminal_no)
 

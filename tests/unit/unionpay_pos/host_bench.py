@@ -20,6 +20,7 @@ from unicom_coupon_sdk.config import Settings
 from unicom_coupon_sdk.domain.coupon import AmountOff, Coupon, CouponTemplate
 from unicom_coupon_sdk.domain.order import Holder
 from unicom_coupon_sdk.domain.requests import BindRequest, IssueRequest
+from unicom_coupon_sdk.runtime.clock import Clock
 
 T = TypeVar("T")
 MERCHANT = "999290054110001"
@@ -50,8 +51,9 @@ def settings(directory: Path, *, role: str = "host", port: int = 8583, ledger: s
 class HostBench:
     """The host's loop runs in a thread of its own, so that terminals may block."""
 
-    def __init__(self, directory: Path, **options: Any) -> None:
+    def __init__(self, directory: Path, *, clock: Clock | None = None, **options: Any) -> None:
         self.directory = directory
+        self._clock = clock
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
@@ -61,7 +63,7 @@ class HostBench:
         self._templates = 0
 
     async def _open(self) -> AsyncCouponClient:
-        return AsyncCouponClient(settings(self.directory))
+        return AsyncCouponClient(settings(self.directory), clock=self._clock)
 
     async def _host(self, options: dict[str, Any]) -> UnionPayPosHost:
         return UnionPayPosHost(self.client, **options)

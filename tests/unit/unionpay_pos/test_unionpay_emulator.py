@@ -15,7 +15,9 @@ from unicom_coupon_adapters.unionpay_pos.emulator import UnionPayPosEmulator
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.mac import MacKey
 from unicom_coupon_adapters.unionpay_pos.messages import Reason, Sequence, SignOn
+from unicom_coupon_adapters.unionpay_pos.profile import clearing_date
 from unicom_coupon_adapters.unionpay_pos.subfields import Balance, Totals, parse_totals
+from unicom_coupon_sdk.errors import ValidationError
 from unicom_coupon_sdk.sandbox import Sandbox
 from unicom_coupon_sdk.sandbox.emulator import FRAME_METHOD, Received
 from unicom_coupon_sdk.sandbox.server import Reply
@@ -299,18 +301,22 @@ def test_settlement_compares_totals_and_closes_the_batch(lane: Lane) -> None:
 
 
 def test_the_bill_of_the_day_has_the_hosts_totals_and_no_whole_code(lane: Lane) -> None:
-    terminal, coupon = lane.terminal, lane.coupon()
+    terminal, coupon, lost = lane.terminal, lane.coupon(), lane.coupon()
+    day = clearing_date(lane.sandbox.clock.now())
     terminal.call(terminal.redeem(coupon))
-    day = f"{lane.sandbox.clock.now():%Y}{terminal.raw(terminal_echo(terminal)).text(13)}"  # type: ignore[union-attr]
-    bill = lane.manage(action="bill", date=day)
-    assert str(bill["name"]).startswith("UCP_999290054110001_")
+    request = terminal.redeem(lost)
+    terminal.call(request)
+    terminal.call(messages.reversal(request, reason=Reason.NO_ANSWER))
+    right = Totals(debit_fen=2_000, debits=1)
+    settled = terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=right))
+    assert [half.balance for half in parse_totals(settled.text(48))] == [Balance.BALANCED, Balance.BALANCED]
+    with pytest.raises(ValidationError, match="not made yet"):
+        lane.manage(action="bill", date=f"{day:%Y%m%d}")
+    lane.sandbox.control.advance(2 * 86_400)
+    bill = lane.manage(action="bill", date=f"{day:%Y%m%d}")
+    assert bill["name"] == f"UCP_999290054110001_{day:%Y%m%d}.csv"
+    assert str(bill["text"]).splitlines()[-1].startswith("#TOTAL,2,2000,0,")
     assert coupon not in str(bill["text"])
-
-
-def terminal_echo(terminal: RawTerminal) -> bytes:
-    from unicom_coupon_adapters.unionpay_pos.codec import pack
-
-    return pack(messages.echo(terminal.card, sequence=terminal.next()))
 
 
 @pytest.mark.parametrize("sign_on", [SignOn.SINGLE, SignOn.DOUBLE, SignOn.DOUBLE_WITH_TRACK_KEY])

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.unit.unionpay_pos.bench import ORDER, RawTerminal, block, code_of
-from tests.unit.unionpay_pos.host_bench import HostBench, settings
+from tests.unit.unionpay_pos.host_bench import NUMBERS, HostBench, settings
 
 from unicom_coupon_adapters.unionpay_pos import messages
 from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed
 from unicom_coupon_adapters.unionpay_pos.coupon_block import Tag
 from unicom_coupon_adapters.unionpay_pos.framing import Frame, header_of
 from unicom_coupon_adapters.unionpay_pos.host import UnionPayPosHost
+from unicom_coupon_adapters.unionpay_pos.hosting import cancels
+from unicom_coupon_adapters.unionpay_pos.hosting.settlements import Settled
 from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.mac import MacKey
 from unicom_coupon_adapters.unionpay_pos.messages import Reason, Sequence
-from unicom_coupon_adapters.unionpay_pos.subfields import Balance, Totals, parse_totals
+from unicom_coupon_adapters.unionpay_pos.subfields import Balance, BatchDetail, Totals, parse_totals
 from unicom_coupon_sdk.client import AsyncCouponClient, CouponClient
+from unicom_coupon_sdk.domain.redemption import RedeemRequest, ReverseRequest
 from unicom_coupon_sdk.errors import ConfigurationError
 
 
@@ -208,6 +211,313 @@ def test_settlement_counts_what_stands(bench: HostBench) -> None:
     assert (terminal.batch, code_of(terminal.call(terminal.redeem(bench.code())))) == (2, "00")
 
 
+# --- what a crash leaves behind ---
+
+
+def content(terminal: RawTerminal, message: Message) -> bytes:
+    assert terminal.key is not None
+    return Frame(bytes.fromhex("6000030000"), header_of(), terminal.key.seal(pack_unsealed(message))).content
+
+
+class Dead(BaseException):
+    """The process has died here."""
+
+
+@contextlib.contextmanager
+def dying(bench: HostBench, name: str) -> Iterator[None]:
+    """The desk dies where it would go on with ``name``; after the block another process goes on."""
+    desk = bench.host._desk
+
+    def die(*_: object) -> None:
+        raise Dead
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(desk, name, die)
+        yield
+
+
+@pytest.fixture
+def past(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lets the time go by in which a message could still be on its way."""
+    return lambda: monkeypatch.setattr(cancels, "LATEST_S", 0.0)
+
+
+def lost(bench: HostBench, terminal: RawTerminal, message: Message) -> None:
+    """Send a message whose process dies before it can answer."""
+    with contextlib.suppress(Dead):
+        terminal.call(message)
+        pytest.fail("it was answered")
+
+
+def done(bench: HostBench, terminal: RawTerminal) -> tuple[str, messages.Redeemed]:
+    code = bench.code()
+    request = terminal.redeem(code)
+    answer = terminal.call(request)
+    assert answer is not None
+    return code, terminal.redeemed(request, answer)
+
+
+def asked_about(terminal: RawTerminal, message: Message, code: str) -> tuple[str, str | None]:
+    at = Sequence(trace=int(message.text(11)), batch=int(message.text(60)[2:8]))
+    original = messages.Redeemed(sequence=at, amount_fen=2_000)
+    answer = terminal.call(
+        messages.outcome_query(terminal.card, sequence=terminal.next(), code=code, original=original)
+    )
+    told = block(answer) if answer is not None and 62 in answer else {}
+    return code_of(answer), told.get(Tag.ORIGINAL_RESPONSE)
+
+
+def test_the_reversal_of_a_void_that_died_half_way_is_answered_when_its_end_is_known(
+    bench: HostBench, past: Callable[[], None]
+) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    void = messages.void(terminal.card, sequence=terminal.next(), code=code, original=original)
+    with dying(bench, "_voided"):
+        lost(bench, terminal, void)
+    assert bench.state(code) == "available"
+    back = messages.reversal(void, reason=Reason.NO_ANSWER)
+    assert terminal.call(back) is None
+    past()
+    assert (code_of(terminal.call(back)), bench.state(code)) == ("00", "redeemed")
+    assert code_of(terminal.call(void)) == "94"
+
+
+def test_the_reversal_of_a_void_that_never_reached_the_ledger_undoes_nothing(
+    bench: HostBench, past: Callable[[], None]
+) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    void = messages.void(terminal.card, sequence=terminal.next(), code=code, original=original)
+    with dying(bench, "_name_original"):
+        lost(bench, terminal, void)
+    past()
+    assert code_of(terminal.call(messages.reversal(void, reason=Reason.NO_ANSWER))) == "00"
+    assert bench.state(code) == "redeemed"
+    assert code_of(terminal.call(void)) == "91"
+
+
+def test_a_void_that_is_reversed_while_it_is_carried_out_ends_as_a_redemption(
+    bench: HostBench, past: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    void = messages.void(terminal.card, sequence=terminal.next(), code=code, original=original)
+    back = content(terminal, messages.reversal(void, reason=Reason.NO_ANSWER))
+    genuine = bench.client.reverse
+
+    async def slow(request: ReverseRequest) -> object:
+        past()
+        assert await bench.host.answer(back) is not None  # so late that the host takes the void for dead
+        return await genuine(request)
+
+    monkeypatch.setattr(bench.client, "reverse", slow)
+    assert code_of(terminal.call(void)) == "91"
+    assert bench.state(code) == "redeemed"
+
+
+def test_a_return_that_died_half_way_is_told_of_by_its_end(bench: HostBench, past: Callable[[], None]) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    back = messages.give_back(terminal.card, sequence=terminal.next(), code=code, original=original)
+    with dying(bench, "_voided"):
+        lost(bench, terminal, back)
+    assert asked_about(terminal, back, code) == ("00", "98")
+    past()
+    assert asked_about(terminal, back, code) == ("00", "00")
+    assert bench.state(code) == "available"
+
+
+def test_a_redemption_that_died_half_way_is_told_of_by_its_end(bench: HostBench, past: Callable[[], None]) -> None:
+    terminal, code, other = bench.terminal(), bench.code(), bench.code()
+    redeem, never = terminal.redeem(code), terminal.redeem(other)
+    with dying(bench, "_approved"):
+        lost(bench, terminal, redeem)
+    with dying(bench, "_request"):
+        lost(bench, terminal, never)
+    assert [asked_about(terminal, one, code)[1] for one in (redeem, never)] == ["98", "98"]
+    past()
+    assert asked_about(terminal, redeem, code) == ("00", "00")
+    assert asked_about(terminal, never, other) == ("00", "91")
+    assert (bench.state(code), bench.state(other)) == ("redeemed", "available")
+    assert code_of(terminal.call(redeem)) == "00"
+
+
+def test_another_terminal_may_ask_by_the_key_what_became_of_it(bench: HostBench, past: Callable[[], None]) -> None:
+    terminal, other, code = bench.terminal(), bench.terminal(NUMBERS[1]), bench.code()
+    redeem = terminal.redeem(code, key="WISH1")
+    with dying(bench, "_approved"):
+        lost(bench, terminal, redeem)
+    past()
+    original = messages.Redeemed(sequence=other.next(), amount_fen=2_000)
+    question = messages.outcome_query(other.card, sequence=other.next(), code=code, original=original, key="WISH1")
+    answer = other.call(question)
+    assert (code_of(answer), block(answer)[Tag.ORIGINAL_RESPONSE]) == ("00", "00")
+    totals = messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debit_fen=2_000, debits=1))
+    assert parse_totals(terminal.manage(totals).text(48))[0].balance is Balance.BALANCED
+
+
+def test_a_void_of_what_a_dead_void_has_undone_is_told_so(bench: HostBench, past: Callable[[], None]) -> None:
+    terminal = bench.terminal()
+    code, original = done(bench, terminal)
+    first, second = (
+        messages.void(terminal.card, sequence=terminal.next(), code=code, original=original) for _ in range(2)
+    )
+    with dying(bench, "_voided"):
+        lost(bench, terminal, first)
+    assert code_of(terminal.call(second)) == "22"
+    past()
+    assert asked_about(terminal, first, code) == ("00", "00")
+    assert asked_about(terminal, second, code) == ("00", "22")
+
+
+def test_a_cancel_job_waits_for_what_may_still_reach_the_ledger(
+    bench: HostBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, code = bench.terminal(), bench.code()
+    request = terminal.redeem(code)
+    back = content(terminal, messages.reversal(request, reason=Reason.NO_ANSWER))
+    genuine = bench.client.redeem
+
+    async def slow(wish: RedeemRequest) -> object:
+        assert await bench.host.answer(back) is not None
+        assert await bench.host.run_cancels() == 1
+        return await genuine(wish)
+
+    monkeypatch.setattr(bench.client, "redeem", slow)
+    assert code_of(terminal.call(request)) == "94"
+    assert bench.run(bench.host.run_cancels()) == 0
+    assert bench.state(code) == "available"
+
+
+def test_what_comes_to_the_ledger_after_its_cancel_job_is_cancelled_again(
+    bench: HostBench, past: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, code = bench.terminal(), bench.code()
+    request = terminal.redeem(code)
+    back = content(terminal, messages.reversal(request, reason=Reason.NO_ANSWER))
+    genuine = bench.client.redeem
+
+    async def slow(wish: RedeemRequest) -> object:
+        assert await bench.host.answer(back) is not None
+        past()
+        assert await bench.host.run_cancels() == 0
+        return await genuine(wish)
+
+    monkeypatch.setattr(bench.client, "redeem", slow)
+    assert code_of(terminal.call(request)) == "94"
+    assert bench.run(bench.host.run_cancels()) == 0
+    assert bench.state(code) == "available"
+
+
+def upload(terminal: RawTerminal, bench: HostBench, *records: tuple[str, int], count: int | None = None) -> list[str]:
+    """Upload records and the end; the answers' codes."""
+    details = tuple(BatchDetail(trace=trace, amount_fen=fen) for trace, fen in records)
+    sent = [messages.batch_details(terminal.card, sequence=terminal.next(), details=details)] if details else []
+    told = len(details) if count is None else count
+    end = messages.batch_end(terminal.card, sequence=terminal.next(), sent=told, is_balanced=not details)
+    return [code_of(terminal.manage(message)) for message in (*sent, end)]
+
+
+def settled(bench: HostBench, *, batch: int = 1) -> Settled:
+    found = bench.run(bench.host.settled(NUMBERS[0], batch=batch))
+    assert found is not None
+    return found
+
+
+def test_an_uneven_batch_is_compared_record_by_record(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    both, ours = (terminal.redeem(bench.code()) for _ in range(2))
+    assert [code_of(terminal.call(request)) for request in (both, ours)] == ["00", "00"]
+    totals = Totals(debit_fen=5_000, debits=2)
+    answer = terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=totals))
+    halves = parse_totals(answer.text(48))
+    assert halves == (
+        Totals(debit_fen=4_000, debits=2, balance=Balance.UNBALANCED),
+        Totals(balance=Balance.BALANCED),
+    )
+    assert not settled(bench).is_ended
+    assert upload(terminal, bench, (both.text(11), 2_000), ("009999", 3_000)) == ["00", "00"]
+    found = settled(bench)
+    assert (found.theirs, found.is_ended) == (totals, True)
+    assert (found.unknown_here, found.not_told) == (("009999",), (ours.text(11),))
+
+
+def test_an_even_batch_has_no_differences(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    terminal.call(terminal.redeem(bench.code()))
+    totals = Totals(debit_fen=2_000, debits=1)
+    terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=totals))
+    assert upload(terminal, bench) == ["00"]
+    found = settled(bench)
+    assert (found.ours.balance, found.is_ended, found.unknown_here, found.not_told) == (Balance.BALANCED, True, (), ())
+    assert bench.run(bench.host.settled(NUMBERS[1], batch=1)) is None
+
+
+def test_totals_and_records_that_come_twice_count_once(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    totals = messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debit_fen=1, debits=1))
+    terminal.manage(totals)
+    details = messages.batch_details(
+        terminal.card, sequence=terminal.next(), details=(BatchDetail(trace="000031", amount_fen=1),)
+    )
+    for message in (details, totals, details):
+        terminal.manage(message)
+    assert upload(terminal, bench, count=2) == ["64"]
+    assert upload(terminal, bench, count=1) == ["00"]
+
+
+def test_a_return_is_taken_in_as_a_notice(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debits=1)))
+    original = messages.Redeemed(sequence=Sequence(trace=31, batch=1), amount_fen=5_000)
+    notice = messages.batch_return(terminal.card, sequence=terminal.next(), original=original, reference="031800000001")
+    assert code_of(terminal.manage(notice)) == "00"
+    assert upload(terminal, bench, count=1) == ["00"]
+
+
+def test_an_upload_before_its_totals_or_of_another_batch_is_refused(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    assert upload(terminal, bench, ("000031", 1)) == ["12", "12"]
+    terminal.batch = 9
+    assert upload(terminal, bench, ("000031", 1)) == ["77", "77"]
+
+
+@pytest.mark.parametrize("told", ["", "1", "00001"])
+def test_a_number_of_records_that_is_none_is_a_format_error(bench: HostBench, told: str) -> None:
+    terminal = bench.terminal()
+    terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debits=1)))
+    end = messages.batch_end(terminal.card, sequence=terminal.next(), sent=1, is_balanced=False)
+    assert code_of(terminal.manage(Message("0320", {**end.fields, 48: told}))) == "30"
+
+
+def test_a_batch_takes_no_more_records_than_its_totals_can_count(bench: HostBench) -> None:
+    terminal = bench.terminal()
+    terminal.manage(messages.settlement(terminal.card, sequence=terminal.next(), domestic=Totals(debits=1)))
+    codes = []
+    for first in range(1, 2_009, 8):
+        details = tuple(BatchDetail(trace=f"{first + number:06d}", amount_fen=1) for number in range(8))
+        message = messages.batch_details(terminal.card, sequence=terminal.next(), details=details)
+        codes.append(code_of(terminal.manage(message)))
+    assert codes == ["00"] * 249 + ["30"] * 2
+
+
+def test_every_answer_has_a_reference_of_its_own(bench: HostBench) -> None:
+    terminal, code = bench.terminal(), bench.code()
+    request = terminal.redeem(code)
+    asked = [
+        request,
+        terminal.redeem(code),
+        messages.reversal(request, reason=Reason.NO_ANSWER),
+        messages.enquiry(terminal.card, sequence=terminal.next(), code=code),
+    ]
+    answers = [terminal.call(message) for message in asked]
+    answers.append(terminal.manage(messages.echo(terminal.card, sequence=terminal.next())))
+    references = [answer.text(37) for answer in answers if answer is not None]
+    assert len(set(references)) == 5
+    assert all(len(reference) == 12 for reference in references)
+
+
 def test_the_outcome_query_names_the_original(bench: HostBench) -> None:
     terminal, code = bench.terminal(), bench.code()
     request = terminal.redeem(code)
@@ -321,3 +631,26 @@ def test_our_own_client_redeems_and_takes_back_through_our_own_host(bench: HostB
         assert till.run(lane.carry_out(wish)).effected.value == "done"
         assert bench.state(code) == "redeemed"
         assert all(finding.state.value != "fail" for finding in till.diagnose("unionpay_pos"))
+
+
+def test_our_own_client_settles_both_ways_with_our_own_host(bench: HostBench) -> None:
+    from unicom_coupon_adapters.unionpay_pos.transactions import Wish
+
+    deadline = bench.client.clock.now().replace(year=2999)
+    with CouponClient(settings(bench.directory, role="terminal", port=bench.port, ledger="till.db")) as till:
+        adapter = till.setting.adapter("unionpay_pos")
+        for number in range(9):
+            wish = Wish(f"EVEN{number}", "redeem", bench.code(), 2_000, deadline, about=ORDER)
+            till.run(adapter.terminal(None).carry_out(wish))  # type: ignore[attr-defined]
+        even = till.run(adapter.settle())  # type: ignore[attr-defined]
+        assert (even.is_balanced, even.delivered, even.totals.debits) == (True, 0, 9)
+        foreign = bench.terminal()
+        foreign.trace = 500_000
+        foreign.call(foreign.redeem(bench.code()))
+        till.run(adapter.terminal(None).line.sign_on())  # type: ignore[attr-defined]
+        wish = Wish("ODD", "redeem", bench.code(), 2_000, deadline, about=ORDER)
+        till.run(adapter.terminal(None).carry_out(wish))  # type: ignore[attr-defined]
+        uneven = till.run(adapter.settle())  # type: ignore[attr-defined]
+        assert (uneven.is_balanced, uneven.delivered, uneven.batch) == (False, 1, 2)
+    found = settled(bench, batch=2)
+    assert (found.is_ended, found.unknown_here, found.not_told) == (True, (), ("500001",))

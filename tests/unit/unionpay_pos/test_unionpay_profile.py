@@ -68,12 +68,12 @@ def test_four_digits_that_are_no_day_are_refused(text: str) -> None:
         date_of(text, near=datetime(2026, 5, 20, tzinfo=UTC))
 
 
-def test_terminals_vouch_online_and_bills_are_not_fetched() -> None:
+def test_terminals_vouch_online_and_nothing_is_paid_out() -> None:
     assert PROFILE.methods[0] is Method.TERMINAL
     for capability in (Capability.REDEEM, Capability.REVERSE, Capability.VOID, Capability.QUERY):
         PROFILE.require(capability)
     with pytest.raises(UnsupportedOperation):
-        PROFILE.require(Capability.FETCH_BILL)
+        PROFILE.require(Capability.PAY_OUT)
 
 
 @pytest.mark.parametrize("number", [2, 14, 23, 26, 35, 36, 52, 53, 55])

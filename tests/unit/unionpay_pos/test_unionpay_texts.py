@@ -7,7 +7,7 @@ import unicom_coupon_adapters.unionpay_pos as package
 from unicom_coupon_sdk import texts
 
 FOLDER = Path(str(package.__file__)).parent
-RAISED = re.compile(r'"(unionpay_pos\.[a-z0-9_]+)"|(?<!_)refuse\(\s*"([a-z0-9_]+)"|_forged\("([a-z0-9_]+)"\)')
+RAISED = re.compile(r'"(unionpay_pos\.[a-z0-9_]+)"|(?<![_.])refuse\(\s*"([a-z0-9_]+)"|_forged\("([a-z0-9_]+)"\)')
 
 
 def raised() -> set[str]:

@@ -27,7 +27,9 @@ from unicom_coupon_sdk.domain.sensitive import PlatformUser, Secret
 from unicom_coupon_sdk.domain.state import OperationState, ReversalCause
 from unicom_coupon_sdk.domain.times import rfc3339
 from unicom_coupon_sdk.errors import PlatformUnavailable, PlatformUnknown
+from unicom_coupon_sdk.platform.effects import Local
 from unicom_coupon_sdk.platform.wire import HttpAnswer
+from unicom_coupon_sdk.runtime.saved import save
 
 KEYS = json.loads((Path(__file__).parents[2] / "vectors" / "wechatpay.json").read_text("utf-8"))["keys"]
 PUBLIC_KEY_ID = KEYS["platform"]["public_key_id"]
@@ -97,6 +99,8 @@ class World:
             assert not self.script, "answers were left over"
 
     def _perform(self, effect):
+        if isinstance(effect, Local):
+            return effect.work()
         request = effect.request
         assert request.host in effect.rules.allowed_hosts
         self.requests.append(request)
@@ -105,7 +109,7 @@ class World:
             answer = answer(request)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return save(answer, effect)
 
     def body(self, position=-1):
         return json.loads(self.requests[position].content)

@@ -116,7 +116,7 @@ def test_in_mixed_mode_requests_ask_for_the_public_key_and_accept_both(world):
 
 
 def test_a_personal_field_is_encrypted_for_the_key_that_the_header_names(world):
-    serial, sealed = world.run(world.adapter.seal_field("张三"))
+    serial, [sealed] = world.run(world.adapter.gateway.seal_fields(Secret("张三")))
     import base64
 
     assert serial == world.public_key_id
@@ -124,7 +124,7 @@ def test_a_personal_field_is_encrypted_for_the_key_that_the_header_names(world):
 
 
 def test_in_certificate_mode_a_field_is_encrypted_after_the_first_download(bare):
-    serial, _ = bare.run(bare.adapter.seal_field("张三"), bare.certificates())
+    serial, _ = bare.run(bare.adapter.gateway.seal_fields(Secret("张三")), bare.certificates())
     assert serial == bare.certificate_serial
 
 

@@ -304,8 +304,8 @@ def test_a_return_carries_the_reversals_number(world):
 
 def test_after_the_last_day_nothing_is_returned_on_the_platform(world):
     held = world.held_reversal(valid_from=START - timedelta(days=9), valid_until=START)
-    outcome = world.run(world.adapter.reverse(held))
-    assert outcome.effected is Effected.DONE
+    for flow in (world.adapter.reverse(held), world.adapter.query_reversal(held)):
+        assert world.run(flow).effected is Effected.DONE
     assert world.requests == []
 
 

@@ -33,9 +33,10 @@ def echo(world, *, skew_s=0, date=True, **changes):
     return answer
 
 
-def diagnose(world, *answers, token=True):
+def diagnose(world, *answers, token=True, more=None):
     signed_in = (world.weixin(access_token="T", expires_in=7200),) if token else ()
-    findings = world.run(world.adapter.diagnose(), *answers, *signed_in)
+    more = (world.error(404, "RESOURCE_NOT_EXISTS"),) if more is None else more
+    findings = world.run(world.adapter.diagnose(), *answers, *signed_in, *more)
     for finding in findings:
         for language in ("en", "zh"):
             assert texts.find(finding.code), finding.code
@@ -119,3 +120,38 @@ def test_a_key_file_that_others_can_read_is_a_warning(world, tmp_path):
 def test_an_apiv2_key_of_another_length_fails(world):
     world.build(apiv2_key=Secret("short"))
     assert diagnose(world, echo(world))["apiv2_key"].state is CheckState.FAIL
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "state"),
+    [
+        (404, "NOT_FOUND", CheckState.OK),
+        (403, "NO_AUTH", CheckState.FAIL),
+        (401, "SIGN_ERROR", CheckState.FAIL),
+    ],
+)
+def test_paying_out_is_asked_about_by_a_transfer_that_nobody_made(world, status, code, state):
+    world.build(transfer_scene_id="1000", transfer_activity="新春", transfer_reward="返现")
+    more = (world.error(status, code), world.error(404, "RESOURCE_NOT_EXISTS"))
+    found = diagnose(world, echo(world), more=more)
+    assert found["transfer"].state is state
+    assert found["transfer"].details["scene"] == "1000"
+    assert world.requests[-2].method == "GET"
+
+
+def test_without_a_scene_paying_out_is_left_alone(world):
+    assert diagnose(world, echo(world))["transfer"].state is CheckState.SKIP
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "state"),
+    [
+        (404, "RESOURCE_NOT_EXISTS", CheckState.OK),
+        (404, "ORDER_NOT_EXIST", CheckState.OK),
+        (403, "NO_AUTH", CheckState.SKIP),
+        (401, "SIGN_ERROR", CheckState.FAIL),
+    ],
+)
+def test_sharing_is_asked_about_by_an_order_that_nobody_placed(world, status, code, state):
+    found = diagnose(world, echo(world), more=(world.error(status, code),))
+    assert found["sharing"].state is state

@@ -49,9 +49,11 @@ def test_a_delivered_coupon_names_code_user_and_stock(world):
         ("REFUND.ABNORMAL", "refund", {"out_refund_no": "r1"}, NewsKind.CHANGED),
         ("REFUND.CLOSED", "refund", {"out_refund_no": "r1"}, NewsKind.CHANGED),
         ("TRANSACTION.SUCCESS", "transaction", {"out_trade_no": "o1"}, NewsKind.PAID),
-        ("TRANSACTION.SUCCESS", "profitsharing", {"out_order_no": "o1"}, NewsKind.OTHER),
+        ("TRANSACTION.SUCCESS", "profitsharing", {"out_order_no": "o1"}, NewsKind.CHANGED),
+        ("PROFITSHARING.SUCCESS", "profitsharing", {"out_order_no": "o1"}, NewsKind.CHANGED),
+        ("PROFITSHARING.RETURN", "profitsharing", {"out_order_no": "o1"}, NewsKind.CHANGED),
         ("SECURITY_ECHO.SUCCESS", "security", {"echo_message": "x"}, NewsKind.ECHO),
-        ("MCHTRANSFER.BILL.FINISHED", "mch_payment", {"state": "SUCCESS"}, NewsKind.OTHER),
+        ("MCHTRANSFER.BILL.FINISHED", "mch_payment", {"state": "SUCCESS"}, NewsKind.CHANGED),
         ("SOMETHING.NEW", "unheard", {}, NewsKind.OTHER),
     ],
 )
@@ -225,3 +227,18 @@ def test_a_certificate_outside_its_dates_verifies_nothing(world):
     with pytest.raises(ForgedMessage) as raised:
         parse(world, by_certificate(world))  # the certificate begins half a year later
     assert raised.value.code == "message.key_not_in_force"
+
+
+def test_an_ended_transfer_names_our_number_and_no_verdict(world):
+    plain = {"out_bill_no": "01JV1", "transfer_bill_no": "1330", "state": "FAIL", "openid": "oXsd3434454567676"}
+    event = parse(world, world.notification("MCHTRANSFER.BILL.FINISHED", plain, original_type="mch_payment"))
+    assert event.operation_no == "01JV1"
+    assert event.refs == {"out_bill_no": "01JV1", "transfer_bill_no": "1330"}
+    assert event.user == PlatformUser("oXsd3434454567676")
+
+
+def test_a_sharing_notice_is_known_by_what_is_inside(world):
+    plain = {"out_order_no": "S1", "order_id": "30", "transaction_id": "42", "receiver": {"account": "190"}}
+    event = parse(world, world.notification("TRANSACTION.SUCCESS", plain, original_type="profitsharing"))
+    assert event.operation_no == "S1"
+    assert event.refs == {"out_order_no": "S1", "order_id": "30", "transaction_id": "42"}

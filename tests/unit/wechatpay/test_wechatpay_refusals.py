@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unicom_coupon_adapters.wechatpay.compliance import SHIM
-from unicom_coupon_adapters.wechatpay.messages import SEND_COUPON, USE_COUPON
+from unicom_coupon_adapters.wechatpay.messages import SEND_COUPON, USE_COUPON, Api
 from unicom_coupon_adapters.wechatpay.refusals import CODES, TAILS, refusal_of, request_tail
 from unicom_coupon_sdk.errors import (
     ComplianceError,
@@ -104,7 +104,7 @@ def test_a_field_that_a_call_needs_is_missed(missing):
 
 
 @pytest.mark.parametrize(
-    "field", ["phone_number", "device_fingerprint", "client_ip", "user_name", "unionid", "never_heard_of"]
+    "field", ["phone_number", "device_fingerprint", "client_ip", "encrypted_real_name", "unionid", "never_heard_of"]
 )
 def test_the_shim_lets_no_such_field_out(field):
     with pytest.raises(ComplianceError):
@@ -137,3 +137,11 @@ def test_what_reconciliation_needs_is_kept():
 def test_every_rule_names_its_source():
     assert all(rule.source for rule in SHIM.rules.values())
     assert SEND_COUPON.required <= SHIM.rules.keys()
+
+
+@pytest.mark.parametrize("body", [{"user_name": "x"}, {"receivers": [{"name": "x"}]}])
+def test_a_name_does_not_leave_without_the_serial_of_the_key_it_is_encrypted_for(body):
+    api = Api("t", "POST", "/x", optional=frozenset(body))
+    with pytest.raises(ComplianceError):
+        api.call(body)
+    assert api.call(body, serial="PUB_KEY_ID_1").serial == "PUB_KEY_ID_1"

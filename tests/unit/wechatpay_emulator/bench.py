@@ -10,20 +10,23 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from unicom_coupon_adapters.wechatpay.emulator import WechatPayEmulator
+from unicom_coupon_sdk.domain.bill import BillKind
 from unicom_coupon_sdk.platform.wire import Headers, HttpAnswer
+from unicom_coupon_sdk.sandbox.bills import BillBook, MadeBill
 from unicom_coupon_sdk.sandbox.emulator import Callback, Received
+from unicom_coupon_sdk.sandbox.faults import FaultBook
 
 NOON = datetime(2026, 5, 20, 4, 0, 0, tzinfo=UTC)
 BASE = "/v3/marketing/busifavor"
@@ -82,6 +85,9 @@ class MemoryFrame:
 
     def registered_url(self, event: str) -> str | None:
         return self.urls.get(event)
+
+    def make_bill(self, bill: BillKind, day: date, **how: Any) -> MadeBill:
+        return BillBook(self.store, faults=FaultBook(self.store)).made(bill, day, **how)  # type: ignore[arg-type]
 
 
 class Bench:
@@ -249,6 +255,13 @@ class Bench:
             "out_request_no": self.number("send"),
         }
         return self.post(f"{BASE}/coupons/send", body | changed)
+
+    def sealed(self, text: str) -> str:
+        """A personal field for the platform's public key."""
+        key = load_pem_public_key(Path(self.told["platform_public_key_file"]).read_bytes())
+        assert isinstance(key, RSAPublicKey)
+        sha1 = hashes.SHA1()
+        return base64.b64encode(key.encrypt(text.encode(), OAEP(MGF1(sha1), sha1, None))).decode()
 
     def advance(self, **time: float) -> None:
         self.frame.time += timedelta(**time)

@@ -261,9 +261,3 @@ def test_an_unknown_operation_of_the_family_is_not_found(bench: Bench) -> None:
     answer = bench.post(f"{BASE}/coupons/burn", {})
     assert refusal_of(answer) == (404, "NOT_FOUND")
     assert header(answer, "Content-Type").startswith("application/json")
-
-
-def test_transfers_are_not_there_yet(bench: Bench) -> None:
-    path = "/v3/fund-app/mch-transfer/transfer-bills"
-    assert refusal_of(bench.get(f"{path}/out-bill-no/1")) == (404, "NOT_FOUND")
-    assert refusal_of(bench.post(path, {})) == (404, "NOT_FOUND")

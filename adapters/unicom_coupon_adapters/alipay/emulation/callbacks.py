@@ -39,7 +39,11 @@ def notify_trade(world: World, fields: Mapping[str, str], *, url: str | None) ->
 
 def send_message(world: World, name: str, content: Mapping[str, Any], *, delay_s: float = 0.0) -> None:
     """Queue a message of the activity family (``name`` is its last word) for the application gateway."""
-    event = f"{_ACTIVITY}.{name}"
+    send_event(world, f"{_ACTIVITY}.{name}", content, delay_s=delay_s)
+
+
+def send_event(world: World, event: str, content: Mapping[str, Any], *, delay_s: float = 0.0) -> None:
+    """Queue the From-platform message ``event`` for the application gateway."""
     target = world.frame.registered_url(event)
     if target is None:
         return

@@ -62,7 +62,8 @@ def order(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
     """A paid trade of ``amount_fen``; with ``code``, the voucher is tied to it and taken off what the user pays.
 
     The voucher is not used by that: the merchant redeems it, naming ``trade_no``. ``paid`` false leaves the trade
-    waiting; ``notify_url`` names where its news goes.
+    waiting; ``notify_url`` names where its news goes. Its money is frozen to be shared, unless ``royalty_freeze`` is
+    false.
     """
     amount = whole(wish, "amount_fen", least=1, most=10**10)
     voucher = _tied(world, wish)
@@ -85,6 +86,7 @@ def order(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
         person=person,
         notify_url=str(wish["notify_url"]) if wish.get("notify_url") else None,
         vouchers=vouchers,
+        is_frozen=wish.get("royalty_freeze", True) is True,
     )
     if wish.get("paid", True) is True:
         trade = settle(world, trade)

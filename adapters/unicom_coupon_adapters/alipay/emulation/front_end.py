@@ -1,7 +1,7 @@
 """What only a user's phone or a console could do, for the control API's ``POST /deliveries``.
 
 The wish's ``kind`` is one of ``phone``, ``login``, ``payment_code``, ``pay``, ``claim``, ``purchase``, ``delete``,
-``console``. A wrong wish is a ``ValueError`` for the tester.
+``transfer``, ``payee``, ``console``. A wrong wish is a ``ValueError`` for the tester.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from unicom_coupon_adapters.alipay.emulation import goods, people
+from unicom_coupon_adapters.alipay.emulation import account, goods, people, transfers
 from unicom_coupon_adapters.alipay.emulation.activities import settled
 from unicom_coupon_adapters.alipay.emulation.control import holder_of, whole
 from unicom_coupon_adapters.alipay.emulation.moments import moment_text
@@ -33,6 +33,8 @@ def deliver(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
         "claim": claim,
         "purchase": purchase,
         "delete": delete_voucher,
+        "transfer": move_transfer,
+        "payee": set_payee,
         "console": set_console,
     }
     kind = str(wish.get("kind", ""))
@@ -144,16 +146,54 @@ def delete_voucher(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
     return {"code": found[-1].code}
 
 
+def move_transfer(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
+    """The transfer ``out_biz_no`` becomes ``status``: SUCCESS, FAIL (with ``error_code``), or REFUND by a bank."""
+    code = wish.get("error_code")
+    made = transfers.conclude(
+        world,
+        _text(wish, "out_biz_no"),
+        status=_text(wish, "status"),
+        error_code=None if code is None else str(code),
+    )
+    return {"out_biz_no": made["number"], "order_id": made["order_id"], "status": made["status"]}
+
+
+def set_payee(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
+    """Who ``identity`` (a payee, a receiver) is: ``name`` as registered, and ``trouble``, what is wrong with it."""
+    trouble, name = wish.get("trouble"), wish.get("name")
+    if trouble is not None and trouble not in transfers.TROUBLES:
+        raise ValueError(f"trouble must be one of {', '.join(transfers.TROUBLES)}")
+    kept = {"trouble": trouble, "name": None if name is None else str(name)}
+    identity = _text(wish, "identity")
+    world.store.put("payee", identity, kept)
+    return {"identity": identity, **kept}
+
+
 def set_console(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the play: ``delay_s`` until activities change, ``reject_next`` for the audit of the next create."""
+    """Settings of the play.
+
+    ``delay_s`` until activities change and asynchronous shares end, ``reject_next`` for the audit of the next create;
+    ``fee_bp`` of receipts, ``royalty_ratio`` in hundredths, ``balance_fen`` of the account; of transfers
+    ``transfer_status`` (SUCCESS or DEALING), ``single_limit_fen`` and ``needs_scene``.
+    """
     kept = world.store.get("console", "settings") or {}
     if "delay_s" in wish:
         delay_s = wish["delay_s"]
         if isinstance(delay_s, bool) or not isinstance(delay_s, int | float) or not 0 <= delay_s <= 864_000:
             raise ValueError("delay_s must be a number of seconds from 0 to 864000")
         kept["delay_s"] = delay_s
-    if "reject_next" in wish:
-        kept["reject_next"] = wish["reject_next"] is True
+    for name in ("reject_next", "needs_scene"):
+        if name in wish:
+            kept[name] = wish[name] is True
+    for name, most in (("fee_bp", 1000), ("royalty_ratio", 100), ("single_limit_fen", _PRICE_FEN)):
+        if name in wish:
+            kept[name] = whole(wish, name, least=0, most=most)
+    if "transfer_status" in wish:
+        if wish["transfer_status"] not in {"SUCCESS", "DEALING"}:
+            raise ValueError("transfer_status must be SUCCESS or DEALING")
+        kept["transfer_status"] = wish["transfer_status"]
+    if "balance_fen" in wish:
+        account.set_balance(world, whole(wish, "balance_fen", least=0, most=10**13))
     world.store.put("console", "settings", kept)
     return kept
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from unicom_coupon_adapters.alipay.emulation.keyshelf import KeyShelf
 from unicom_coupon_adapters.alipay.emulation.serials import bundle_serial, serial_of
@@ -134,6 +135,7 @@ class PlatformKeys:
             "aes_key": f"file:{self._content_file(state['content'])}",
             "gateway_url": f"{base_url}/gateway.do",
             "v3_url": base_url,
+            "bill_hosts": [urlsplit(base_url).hostname or ""],
         }
 
     # -- rotation -----------------------------------------------------------------------------------------------

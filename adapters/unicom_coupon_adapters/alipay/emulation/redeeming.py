@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from unicom_coupon_adapters.alipay.emulation import acts
 from unicom_coupon_adapters.alipay.emulation.activities import owned, settled
 from unicom_coupon_adapters.alipay.emulation.fields import CODE
 from unicom_coupon_adapters.alipay.emulation.platform_keys import SELLER_ID
@@ -45,7 +46,11 @@ def use(call: Call) -> Reply:
             raise not_now("券剩余可用次数不足")
         used = voucher.told["used_times"] + times
         status = "USED" if used >= voucher.told["max_times"] else "SENDED"
-        changed = record(call.world, voucher, event="use", number=number, status=status, used_times=used)
+        total = fields.money("total_fee", least=1, most=_LARGEST_FEN)
+        off = acts.worth(activity, total, detail=detail, name="voucher_use_amount")
+        changed = record(call.world, voucher, event="use", number=number, status=status, used_times=used, off=off)
+        act = acts.Act(acts.USED, number, fen=off, total=total, request=call.content)
+        acts.note(call.world, activity, changed.told, act)
         call.store.put("activity", activity["activity_id"], activity | {"used": activity["used"] + times})
         return _left(changed)
 
@@ -72,6 +77,9 @@ def refund(call: Call) -> Reply:
             status=status,
             used_times=voucher.told["used_times"] - times,
         )
+        total = fields.money("total_fee", least=1, most=_LARGEST_FEN)
+        act = acts.Act(acts.BACK, number, fen=-voucher.told["off"], total=-total)
+        acts.note(call.world, activity, changed.told, act)
         call.store.put("activity", activity["activity_id"], activity | {"used": activity["used"] - times})
         return _left(changed)
 

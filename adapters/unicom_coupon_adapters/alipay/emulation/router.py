@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from unicom_coupon_adapters.alipay.emulation import (
+    account,
     activities,
     bills,
     certificates,
@@ -18,8 +19,11 @@ from unicom_coupon_adapters.alipay.emulation import (
     people,
     redeeming,
     refunds,
+    relations,
+    royalty,
     sending,
     trades,
+    transfers,
     voucher_queries,
 )
 from unicom_coupon_adapters.alipay.emulation.world import Route
@@ -36,6 +40,10 @@ ROUTES: Final[Mapping[str, Route]] = {
         *goods.ROUTES,
         *trades.ROUTES,
         *refunds.ROUTES,
+        *relations.ROUTES,
+        *royalty.ROUTES,
+        *transfers.ROUTES,
+        *account.ROUTES,
         *people.ROUTES,
         *bills.ROUTES,
         *certificates.ROUTES,

@@ -2,7 +2,9 @@
 
 Payment codes are those that ``deliver`` gives to a user: one use, two minutes. A voucher that is tied to a trade shows
 up in ``voucher_detail_list`` as the merchant's own discount; the sum that the user pays is less by it. Query options
-decide which details an answer has.
+decide which details an answer has. Money paid with ``royalty_freeze`` stays frozen until it is shared (§3.2). The
+console's ``fee_bp`` is what Alipay charges of the merchant's receipts, none unless it is set: real rates are contract
+data (§3.3).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from unicom_coupon_adapters.alipay.emulation import account, shares
 from unicom_coupon_adapters.alipay.emulation.answers import json_text
 from unicom_coupon_adapters.alipay.emulation.callbacks import notify_trade
 from unicom_coupon_adapters.alipay.emulation.fields import NUMBER, Fields
@@ -19,6 +22,8 @@ from unicom_coupon_adapters.alipay.emulation.moments import moment_of, moment_te
 from unicom_coupon_adapters.alipay.emulation.platform_keys import SELLER_ID
 from unicom_coupon_adapters.alipay.emulation.refusals import Refusal
 from unicom_coupon_adapters.alipay.emulation.world import Call, Person, Reply, Route, World, person_of
+from unicom_coupon_sdk.domain.bill import RowKind
+from unicom_coupon_sdk.domain.money import portion
 
 PREFIX: Final = "ACQ."
 LARGEST_FEN: Final = 10_000_000_000
@@ -53,6 +58,7 @@ def pay(call: Call) -> Reply:
         subject=subject,
         person=person,
         notify_url=call.notify_url,
+        is_at_till=True,
         **_more(fields),
     )
     if minted["needs_password"]:
@@ -70,6 +76,7 @@ def precreate(call: Call) -> Reply:
         raise Refusal("ACQ.TRADE_HAS_SUCCESS" if known["status"] != "TRADE_CLOSED" else "ACQ.TRADE_HAS_CLOSE")
     qr_code = f"https://qr.alipay.com/bax{call.world.hexadecimal(20)}"
     kept = {"number": number, "total": total, "subject": subject, "notify_url": call.notify_url, **_more(fields)}
+    kept |= {"is_at_till": True}
     call.store.put("qr-code", qr_code, kept)
     return {"out_trade_no": number, "qr_code": qr_code}
 
@@ -108,6 +115,8 @@ def query(call: Call) -> Reply:
     }
     if trade["paid_at"]:
         told |= {**_sums(trade), "send_pay_date": trade["paid_at"], **_details(trade, _options(fields))}
+    if "trade_settle_info" in _options(fields):
+        told["trade_settle_info"] = shares.details(call.world, trade)
     return told
 
 
@@ -148,6 +157,7 @@ def add_trade(
         "until": moment_text(world.now() + timedelta(seconds=timeout_s)),
         "paid_at": None,
         "refunded": 0,
+        "fee": 0,
         "notify_url": notify_url,
         **more,
     }
@@ -158,8 +168,15 @@ def add_trade(
 
 def settle(world: World, trade: Mapping[str, Any]) -> dict[str, Any]:
     """The buyer has paid: TRADE_SUCCESS, in the day's books, and the merchant is told."""
-    paid = {**trade, "status": "TRADE_SUCCESS", "paid_at": world.now_text()}
+    fee = portion(trade["payer"], (world.store.get("console", "settings") or {}).get("fee_bp", 0))
+    paid = {**trade, "status": "TRADE_SUCCESS", "paid_at": world.now_text(), "fee": fee}
     world.store.put("trade", trade["out_trade_no"], paid)
+    named = {"number": trade["out_trade_no"], "platform_no": trade["trade_no"], "subject": trade["subject"]}
+    account.move(world, trade["payer"], business="在线支付", other=f"***({trade['user_id'][-4:]})", **named)
+    if fee:
+        account.move(world, -fee, business="服务费", kind=RowKind.FEE, **named)
+    if trade.get("is_frozen"):
+        account.freeze(world, trade["payer"])
     world.store.put(f"book|{world.day()}", trade["out_trade_no"], {"kind": "trade"})
     tell(world, paid)
     return paid
@@ -231,6 +248,9 @@ def _more(fields: Fields) -> dict[str, Any]:
         if found is None and express != "1c":
             raise fields.refusal("timeout_express", "格式错误")
         told["timeout_s"] = int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]] if found else 86_400
+    extend = fields.maybe("extend_params")
+    if extend is not None:
+        told["is_frozen"] = extend.flag("royalty_freeze")
     return told
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
+from unicom_coupon_adapters.alipay.emulation import acts
 from unicom_coupon_adapters.alipay.emulation.callbacks import send_message
 from unicom_coupon_adapters.alipay.emulation.moments import millis, moment_of, moment_text
 from unicom_coupon_adapters.alipay.emulation.world import Person, World
@@ -92,6 +93,7 @@ def add(
     if store.get("ending-hours", hour) is None:
         store.put("ending-hours", hour, {})
     store.put(f"ending|{hour}", key, {})
+    acts.note(world, activity, told, acts.Act(acts.GIVEN, number))
     content = {"id": f"ORDERSEND_{told['voucher_id']}", **_news(world, told), "receive_user_id": person.user_id}
     send_message(world, "received", content)
     return Voucher(key, told, "SENDED")

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from unicom_coupon_adapters.alipay.emulation.fields import Fields
 from unicom_coupon_adapters.alipay.emulation.moments import BEIJING, moment_text
 from unicom_coupon_adapters.alipay.emulation.platform_keys import PlatformKeys
+from unicom_coupon_adapters.alipay.emulation.refusals import Refusal
 from unicom_coupon_sdk.sandbox.emulator import Frame, Store
 
 Reply: TypeAlias = Mapping[str, Any]
@@ -68,6 +69,7 @@ class Call:
     base_url: str = ""
     notify_url: str | None = None
     is_rest: bool = False
+    is_certified: bool = False
 
     @property
     def store(self) -> Store:
@@ -90,13 +92,20 @@ class Handler(Protocol):
 class Route:
     """A method of the platform. ``flat``: its business parameters stand beside ``biz_content``, not inside.
 
-    ``codeless``: its success has no ``code`` member (sheet §5.2).
+    ``codeless``: its success has no ``code`` member (sheet §5.2). ``certified``: certificate mode alone (§1.8).
     """
 
     method: str
     handler: Handler
     flat: bool = False
     codeless: bool = False
+    certified: bool = False
+
+    def perform(self, call: Call) -> Reply:
+        """Do it and answer. Raises ``Refusal`` before anything was written."""
+        if self.certified and not call.is_certified:
+            raise Refusal("isv.missing-app-cert-sn", "缺少应用公钥证书SN")
+        return self.handler(call)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,20 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NoReturn
 
 from unicom_coupon_sdk.errors import ValidationError
 
 LARGEST: Final = 256 * 1024 * 1024
 """Bytes of an unpacked file or member. A small archive may claim to be endless."""
+
+CHUNK: Final = 1024 * 1024
 
 
 def _refuse(reason: str, *, field: str, **details: object) -> NoReturn:
@@ -29,17 +33,25 @@ def _refuse(reason: str, *, field: str, **details: object) -> NoReturn:
 
 def unpack_content(file_content: str, *, largest: int = LARGEST) -> bytes:
     """The file in ``fileContent``: Base64 of one zlib stream. Raises ``ValidationError`` ``unionpay_pos.bill``."""
+    return b"".join(unpacking(file_content, largest=largest))
+
+
+def unpacking(file_content: str, *, largest: int = LARGEST) -> Iterator[bytes]:
+    """The same in parts, none larger than ``CHUNK``."""
+    left = largest
     try:
         packed = base64.b64decode(file_content, validate=True)
         stream = zlib.decompressobj()
-        content = stream.decompress(packed, largest + 1)
-    except (binascii.Error, ValueError, zlib.error):
+        while packed and not stream.eof:
+            part = stream.decompress(packed, CHUNK)
+            packed, left = stream.unconsumed_tail, left - len(part)
+            if left < 0:
+                _refuse("size", field="fileContent", largest=largest)
+            yield part
+        if not stream.eof or stream.unused_data:
+            _refuse("content", field="fileContent")
+    except (binascii.Error, zlib.error):
         _refuse("content", field="fileContent")
-    if len(content) > largest:
-        _refuse("size", field="fileContent", largest=largest)
-    if not stream.eof or stream.unused_data:
-        _refuse("content", field="fileContent")
-    return content
 
 
 def members(archive: bytes, *, largest: int = LARGEST) -> dict[str, bytes]:
@@ -158,6 +170,26 @@ ZME: Final = Layout(
     ),
 )
 """Errors and adjustments: 22 columns, 339 bytes. Names behind the ninth are not confirmed: numbers."""
+
+
+def check(path: Path, layout: Layout) -> None:
+    """That every line of a file is a record of ``layout``. Raises as ``records`` does; holds one line at a time."""
+    widths = b" ".join(b".{%d}" % width for _, width in layout.columns)
+    record = re.compile(widths + rb"\r\n", re.DOTALL)
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(layout.width + 3), b""), start=1):
+            if not (record.fullmatch(line) and _is_text(line)):
+                layout.parse(line.rstrip(b"\r\n"), number=number)
+                _refuse("line_end", field=layout.name, line=number)
+
+
+def _is_text(line: bytes) -> bool:
+    """Whether a record is GBK. A blank is never the second half of a character, so no column cuts one."""
+    try:
+        line.decode("gbk")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def signed_fen(text: str, *, field: str) -> int:

@@ -81,26 +81,33 @@ class Files:
     def fetch(self, day: date) -> Flow[Bill]:
         """The files of the clearing day ``day``; ready the next morning, about ten in Beijing.
 
-        Raises ``PlatformUnavailable`` ``unionpay_pos.acp_no_file`` when there is none: too early, or nothing was
-        cleared that day. Raises ``ValidationError`` ``unionpay_pos.bill`` for a file that is damaged, of another
+        Raises as ``content``, and ``ValidationError`` ``unionpay_pos.bill`` for a file that is damaged, of another
         merchant or of another day.
+        """
+        content = yield from self.content(day)
+        if not content:
+            return Bill(day, ())
+        return read_bill(bill.unpack_content(content), day=day, mer_id=self._gateway.settings.mer_id)
+
+    def content(self, day: date) -> Flow[str]:
+        """``fileContent`` of the clearing day, as signed and packed; empty when nothing was cleared.
+
+        Raises ``PlatformUnavailable`` ``unionpay_pos.acp_no_file`` when there is none: too early, or nothing was
+        cleared that day.
         """
         now = yield from Now()
         call = self._gateway.messages.file(f"{day:%m%d}", txn_time=f"{now.astimezone(BEIJING):{TIME}}")
         fields = yield from self._gateway.ask(call)
-        content = fields.get("fileContent", "")
-        if not content:
-            return Bill(day, ())
-        return read_bill(bill.unpack_content(content), day=day, mer_id=self._gateway.settings.mer_id)
+        return fields.get("fileContent", "")
 
 
 def read_bill(archive: bytes, *, day: date, mer_id: str) -> Bill:
     """The bill in a zip of one clearing day. Raises ``ValidationError`` ``unionpay_pos.bill`` as ``fetch`` does."""
     members = bill.members(archive)
-    details = members.pop(_name("ZM", day, mer_id), None)
+    details = members.pop(name_of("ZM", day, mer_id), None)
     if details is None:
         raise ValidationError("unionpay_pos.bill", field="ZM", platform=PLATFORM, reason="other")
-    adjustments = members.pop(_name("ZME", day, mer_id), b"")
+    adjustments = members.pop(name_of("ZME", day, mer_id), b"")
     return Bill(
         day=day,
         rows=tuple(BillRow.of(record) for record in bill.ZM.records(details)),
@@ -109,7 +116,8 @@ def read_bill(archive: bytes, *, day: date, mer_id: str) -> Bill:
     )
 
 
-def _name(kind: str, day: date, mer_id: str) -> str:
+def name_of(kind: str, day: date, mer_id: str) -> str:
+    """What the archive calls its ``ZM`` or ``ZME`` file."""
     return f"INN{day:%y%m%d}88{kind}_{mer_id}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from unicom_coupon_adapters.unionpay_pos.acp.bills import GatewayBills
 from unicom_coupon_adapters.unionpay_pos.acp.credentials import AcpKeys
 from unicom_coupon_adapters.unionpay_pos.acp.files import Files
 from unicom_coupon_adapters.unionpay_pos.acp.gateway import AcpGateway
@@ -15,6 +16,8 @@ from unicom_coupon_sdk.platform.effects import Flow
 class AcpMerchant:
     """``payments`` and ``files`` are flows to run with ``client.run(…)``; ``gateway`` sends any other call.
 
+    ``bills`` are the same files, on disk, for a reconciliation.
+
     Safe to share between threads and tasks; holds keys and nothing else.
     """
 
@@ -23,6 +26,7 @@ class AcpMerchant:
         self.gateway = AcpGateway(settings, keys)
         self.payments = Payments(self.gateway)
         self.files = Files(self.gateway)
+        self.bills = GatewayBills(self.files, mer_id=settings.mer_id)
 
     def customer_fields(self, *, plain: Mapping[str, str], secret: Mapping[str, str]) -> Flow[Mapping[str, str]]:
         """``customerInfo`` and ``encryptCertId`` for the ``more`` of a payment, ``secret`` parts encrypted.

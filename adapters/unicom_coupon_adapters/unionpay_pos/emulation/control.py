@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from unicom_coupon_adapters.unionpay_pos.emulation import bills, coupons
 from unicom_coupon_adapters.unionpay_pos.emulation.cards import MERCHANT, NUMBERS
+from unicom_coupon_adapters.unionpay_pos.emulation.management import SETTLEMENT
+from unicom_coupon_adapters.unionpay_pos.emulation.receipts import RECEIPT
 from unicom_coupon_adapters.unionpay_pos.emulation.redemptions import CANCEL, TRANSACTION
 from unicom_coupon_adapters.unionpay_pos.emulation.world import DEFAULT_MODES, World, shown_of
 
@@ -57,16 +59,21 @@ def view(world: World, code: str) -> dict[str, Any] | None:
 def manage(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
     """One management call, by ``action``.
 
-    ``transactions`` (``terminal_no``?) lists them; ``expire_batch`` and ``force_key_change`` (``terminal_no``) put a
+        ``transactions`` (``terminal_no``?) lists them; ``settlements`` lists batches with the records uploaded;
+    ``receipts`` lists what slips have come; ``expire_batch`` and ``force_key_change`` (``terminal_no``) put a
     terminal out of step; ``close_terminal`` and ``open_terminal`` (``terminal_no``); ``coupon_state`` (``code``,
     ``state``); ``mode`` (``name``, ``value``); ``cancels`` lists what the host still has to cancel; ``bill``
-    (``date`` YYYYMMDD) is the UCP file of a clearing day. Raises ``ValueError`` with what is wrong.
+    (``date`` YYYYMMDD) is the UCP file of a clearing day, once it is made. Raises ``ValueError`` with what is wrong.
     """
     match wish.get("action"):
         case "transactions":
             only = wish.get("terminal_no")
             found = [shown_of(one) for _, one in world.store.all(TRANSACTION) if only in {None, one["terminal"]}]
             return {"transactions": found}
+        case "settlements":
+            return {"settlements": [{"batch": key, **one} for key, one in world.store.all(SETTLEMENT)]}
+        case "receipts":
+            return {"receipts": [{"key": key, **one} for key, one in world.store.all(RECEIPT)]}
         case "cancels":
             return {"cancels": [{"key": key, **job} for key, job in world.store.all(CANCEL)]}
         case "mode":
@@ -79,8 +86,8 @@ def manage(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
         case "expire_batch" | "force_key_change" | "close_terminal" | "open_terminal" as action:
             return _terminal(world, number=str(wish.get("terminal_no", NUMBERS[0])), action=action)
     raise ValueError(
-        "action must be transactions, cancels, mode, coupon_state, bill, expire_batch, force_key_change,"
-        " close_terminal or open_terminal"
+        "action must be transactions, settlements, receipts, cancels, mode, coupon_state, bill, expire_batch,"
+        " force_key_change, close_terminal or open_terminal"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from unicom_coupon_adapters.unionpay_pos import tlv
 from unicom_coupon_adapters.unionpay_pos.codec import pack, pack_unsealed, unpack
 from unicom_coupon_adapters.unionpay_pos.coupon_block import MAGIC, CouponBlock, Tag
-from unicom_coupon_adapters.unionpay_pos.emulation import management, redemptions
+from unicom_coupon_adapters.unionpay_pos.emulation import management, receipts, redemptions
 from unicom_coupon_adapters.unionpay_pos.emulation.cards import MERCHANT, serial_of
 from unicom_coupon_adapters.unionpay_pos.emulation.triggers import Trigger
 from unicom_coupon_adapters.unionpay_pos.emulation.world import Decline, Request, Told, World, answer_to
@@ -42,9 +42,9 @@ def serve(world: World, content: bytes) -> FrameAnswer:
     refused = _registered(request)
     if refused is not None:
         return plain(request, frame, Told(refused))
-    if message.mti in management.TYPES:
+    if message.mti in management.TYPES and not receipts.is_receipt(request):
         return _managed(request, frame)
-    if message.mti not in _FINANCIAL:
+    if message.mti not in _FINANCIAL and not receipts.is_receipt(request):
         return _DROPPED
     return _financial(request, frame)
 
@@ -106,6 +106,8 @@ def _financial(request: Request, frame: Frame) -> FrameAnswer:
         return sealed(request, frame, Told("30"), key=key)
     except Decline as no:
         return sealed(request, frame, Told(no.code), key=key)
+    if receipts.is_receipt(request):
+        return sealed(request, frame, _receipt(request), key=key)
     operation = redemptions.operation_of(request)
     if operation is None:
         return sealed(request, frame, Told("40"), key=key)
@@ -120,6 +122,15 @@ def _financial(request: Request, frame: Frame) -> FrameAnswer:
         if known is not None:
             return _repeated(request, frame, known, key=key)
     return _carried_out(request, frame, operation, trigger, key=key)
+
+
+def _receipt(request: Request) -> Told:
+    try:
+        return receipts.take(request)
+    except Decline as no:
+        return Told(no.code)
+    except FrameError:
+        return Told("30")
 
 
 def _carried_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from unicom_coupon_adapters.unionpay_pos.subfields import Balance, Totals, pack_
 from unicom_coupon_sdk.sandbox.emulator import Store
 
 TYPES: Final = frozenset({"0800", "0820", "0500", "0320"})
+SETTLEMENT: Final = "settlement"
 _LAST_BATCH: Final = 999_999
 _SIGN_ON: Final = frozenset({"001", "003", "004", "006"})
 _ENDS: Final = frozenset({"202", "207"})
@@ -65,7 +67,10 @@ def _roll(request: Request) -> None:
 
 
 def _settle(request: Request) -> Told:
-    """Compare the totals. From now on the batch takes no more transactions and its reversals come too late."""
+    """Compare the totals. From now on the batch takes no more transactions and its reversals come too late.
+
+    The same totals under the same trace change nothing: a terminal that had no answer sends them again.
+    """
     _check_batch(request)
     world = request.world
     domestic, foreign = parse_totals(request.message.text(48))
@@ -74,25 +79,40 @@ def _settle(request: Request) -> Told:
     for told, known in ((domestic, ours), (foreign, Totals())):
         same = replace(told, balance=Balance.ASKED) == known
         answers.append(replace(known, balance=Balance.BALANCED if same else Balance.UNBALANCED))
-    for _, transaction in of_batch(world, terminal=request.terminal, batch=request.kind.batch):
-        change(world, transaction, is_settled=True)
-    world.cards.write(request.terminal, {**_card(request), "is_settled": True, "uploaded": 0})
+    settlement = request.store.get(SETTLEMENT, _batch_of(request))
+    if settlement is None or settlement["trace"] != request.trace:
+        for _, transaction in of_batch(world, terminal=request.terminal, batch=request.kind.batch):
+            change(world, transaction, is_settled=True)
+        world.cards.write(request.terminal, {**_card(request), "is_settled": True})
+        _keep(request, {"trace": request.trace, "records": {}, "is_ended": False})
     return Told(fields={15: world.clearing(), 48: pack_totals(*answers)})
 
 
 def _upload(request: Request) -> Told:
+    """Take in records, each once by its trace, or the end with their number."""
     _check_batch(request)
-    card = _card(request)
-    if not card.get("is_settled"):
+    settlement = request.store.get(SETTLEMENT, _batch_of(request))
+    if not _card(request).get("is_settled") or settlement is None:
         raise Decline("12")
+    told = request.message.text(48) if 48 in request.message else ""
     if request.kind.network == "201":
-        count = len(parse_details(request.message.text(48)))
-        request.world.cards.write(request.terminal, {**card, "uploaded": card.get("uploaded", 0) + count})
-    elif request.kind.network in _ENDS:
-        told = request.message.text(48)
-        if len(told) != 4 or int(told) != card.get("uploaded", 0):
-            raise Decline("64")
+        settlement["records"] |= {detail.trace: detail.amount_fen for detail in parse_details(told)}
+    elif request.kind.network in _NOTICES:
+        settlement["records"][request.trace] = request.amount
+    elif len(told) != 4 or int(told) != len(settlement["records"]):
+        raise Decline("64")
+    else:
+        settlement["is_ended"] = True
+    _keep(request, settlement)
     return Told()
+
+
+def _keep(request: Request, settlement: Mapping[str, Any]) -> None:
+    request.store.put(SETTLEMENT, _batch_of(request), settlement)
+
+
+def _batch_of(request: Request) -> str:
+    return f"{request.merchant}|{request.terminal}|{request.kind.batch}"
 
 
 def totals(world: World, *, terminal: str, batch: str) -> Totals:
@@ -133,4 +153,4 @@ def _after(batch: int) -> int:
     return batch % _LAST_BATCH + 1
 
 
-__all__ = ["SUCCESS", "TYPES", "of_batch", "serve", "totals"]
+__all__ = ["SETTLEMENT", "SUCCESS", "TYPES", "of_batch", "serve", "totals"]

@@ -67,6 +67,7 @@ def keep(request: Request, **told: Any) -> dict[str, Any]:
         "date": f"{local:%m%d}",
         "time": f"{local:%H%M%S}",
         "clearing": world.clearing(),
+        "at": world.now().isoformat(),
         "returned": 0,
         **told,
     }

@@ -33,6 +33,8 @@ _BY_CODE: Final[Mapping[str, tuple[str, CouponState | None]]] = {
     "coupon.redeemed": ("65", CouponState.USED),
     "coupon.held": ("62", CouponState.LOCKED),
     "coupon.reversing": ("62", CouponState.LOCKED),
+    "reversal.done_before": ("22", CouponState.RETURNED),
+    "reversal.under_way": ("22", CouponState.LOCKED),
     "coupon.expired": ("54", CouponState.EXPIRED),
     "coupon.void": ("57", CouponState.RETURNED),
     "coupon.min_spend": ("51", CouponState.USABLE),

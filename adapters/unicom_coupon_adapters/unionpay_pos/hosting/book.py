@@ -52,7 +52,13 @@ def written(work: Callable[[Notebook], T]) -> Flow[T]:
 
 def first_terminal() -> dict[str, Any]:
     """A terminal that has never signed on."""
-    return {"batch": 1, "keys": None, "previous": None, "is_settled": False, "uploaded": 0, "wrong": [], "open": []}
+    return {"batch": 1, "keys": None, "previous": None, "is_settled": False, "wrong": [], "open": []}
+
+
+def card(notes: Notebook, merchant: str, number: str) -> tuple[dict[str, Any], str]:
+    """A terminal's note and its name."""
+    name = terminal_name(merchant, number)
+    return notes.opened(name, first=first_terminal()), name
 
 
 def day_of(now: datetime) -> str:

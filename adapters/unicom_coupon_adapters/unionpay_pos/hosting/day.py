@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from unicom_coupon_adapters.unionpay_pos.hosting import book
+from unicom_coupon_adapters.unionpay_pos.batch_book import VoidTotals
+from unicom_coupon_adapters.unionpay_pos.hosting import book, settlements
 from unicom_coupon_adapters.unionpay_pos.hosting.asked import Asked, Told
-from unicom_coupon_adapters.unionpay_pos.hosting.book import Stage
 from unicom_coupon_adapters.unionpay_pos.keys import (
     Cipher,
     KeyKind,
@@ -20,7 +20,6 @@ from unicom_coupon_adapters.unionpay_pos.keys import (
     pack_key_download,
 )
 from unicom_coupon_adapters.unionpay_pos.mac import MacAlgorithm, MacKey
-from unicom_coupon_adapters.unionpay_pos.subfields import Balance, Totals, pack_totals, parse_details, parse_totals
 from unicom_coupon_sdk.platform.effects import Flow, RandomBytes
 from unicom_coupon_sdk.platform.notebook import Notebook
 
@@ -39,6 +38,7 @@ class Day:
     client: AsyncCouponClient
     masters: Mapping[str, bytes]
     algorithm: MacAlgorithm
+    voids: VoidTotals = "credit"
 
     async def serve(self, asked: Asked) -> Told:
         """Do what a management message asks."""
@@ -51,15 +51,14 @@ class Day:
             case "0820" if network == "002":
                 return await self._noted(lambda notes: _sign_off(notes, asked))
             case "0500" if network == "201":
-                return await self._noted(lambda notes: _settle(notes, asked))
+                return await self._noted(lambda notes: settlements.settle(notes, asked, voids=self.voids))
             case "0320" if network in {"201", "202", "203", "204", "205", "206", "207"}:
-                return await self._noted(lambda notes: _upload(notes, asked))
+                return await self._noted(lambda notes: settlements.upload(notes, asked))
         return Told("40")
 
     async def mac_keys(self, asked: Asked) -> tuple[MacKey, ...]:
         """The keys that a message may be under, newest first; none when the terminal has not signed on today."""
-        name = book.terminal_name(asked.merchant, asked.terminal)
-        card = await self.client.run(book.written(lambda notes: notes.opened(name, first=book.first_terminal())))
+        card, _ = await self.client.run(book.written(lambda notes: book.card(notes, asked.merchant, asked.terminal)))
         keys, previous = card["keys"], card["previous"]
         if keys is None or keys["day"] != book.day_of(asked.now):
             return ()
@@ -85,7 +84,7 @@ class Day:
         field62 = await self.client.run(self._fresh_keys(asked.terminal, asked.kind.network))
 
         def write(notes: Notebook) -> Told:
-            card, name = _card(notes, asked)
+            card, name = book.card(notes, asked.merchant, asked.terminal)
             previous = card["keys"]
             if previous is not None:
                 card["previous"] = {**previous, "until": asked.now.timestamp() + book.GRACE_S}
@@ -115,58 +114,13 @@ class Day:
 
 def check_batch(notes: Notebook, asked: Asked) -> bool:
     """Whether a financial message is of the terminal's open batch."""
-    card, _ = _card(notes, asked)
+    card, _ = book.card(notes, asked.merchant, asked.terminal)
     return int(asked.kind.batch) == card["batch"] and not card["is_settled"]
 
 
-def _card(notes: Notebook, asked: Asked) -> tuple[dict[str, Any], str]:
-    name = book.terminal_name(asked.merchant, asked.terminal)
-    return notes.opened(name, first=book.first_terminal()), name
-
-
 def _sign_off(notes: Notebook, asked: Asked) -> Told:
-    card, name = _card(notes, asked)
+    card, name = book.card(notes, asked.merchant, asked.terminal)
     if int(asked.kind.batch) not in {card["batch"], book.after(card["batch"])}:
         return Told("77")
     notes.put(name, {**book.first_terminal(), "batch": book.after(card["batch"]), "wrong": card["wrong"]})
-    return Told()
-
-
-def _settle(notes: Notebook, asked: Asked) -> Told:
-    """Compare the totals. From now on the batch takes no transactions, and its reversals come too late."""
-    card, name = _card(notes, asked)
-    if int(asked.kind.batch) != card["batch"]:
-        return Told("77")
-    domestic, foreign = parse_totals(asked.message.text(48))
-    known = [found for key in card["open"] if (found := book.transaction(notes, key)) is not None]
-    ours = _totals(known)
-    answers = []
-    for told, counted in ((domestic, ours), (foreign, Totals())):
-        same = replace(told, balance=Balance.ASKED) == counted
-        answers.append(replace(counted, balance=Balance.BALANCED if same else Balance.UNBALANCED))
-    for found in known:
-        book.keep(notes, found["key"], {**found, "is_settled": True})
-    notes.put(name, {**card, "is_settled": True, "uploaded": 0})
-    return Told(fields={15: asked.clearing, 48: pack_totals(*answers)})
-
-
-def _totals(known: list[dict[str, Any]]) -> Totals:
-    """Redemptions are debits, voids and returns credits; what was reversed counts nowhere."""
-    stands = [one for one in known if one["stage"] in {Stage.APPROVED, Stage.VOIDED} and one["response"] == "00"]
-    debits = [one["amount"] for one in stands if one["type"] == "22"]
-    credits_ = [one["amount"] for one in stands if one["type"] != "22"]
-    return Totals(debit_fen=sum(debits), debits=len(debits), credit_fen=sum(credits_), credits=len(credits_))
-
-
-def _upload(notes: Notebook, asked: Asked) -> Told:
-    card, name = _card(notes, asked)
-    if int(asked.kind.batch) != card["batch"]:
-        return Told("77")
-    if not card["is_settled"]:
-        return Told("12")
-    if asked.kind.network == "201":
-        count = card["uploaded"] + len(parse_details(asked.message.text(48)))
-        notes.put(name, {**card, "uploaded": count})
-    elif asked.kind.network in {"202", "207"} and int(asked.message.text(48)) != card["uploaded"]:
-        return Told("64")
     return Told()

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from unicom_coupon_adapters.unionpay_pos.coupon_block import CouponState, Tag
 from unicom_coupon_adapters.unionpay_pos.hosting import book
 from unicom_coupon_adapters.unionpay_pos.hosting.asked import Asked, Told
 from unicom_coupon_adapters.unionpay_pos.hosting.book import Stage
+from unicom_coupon_adapters.unionpay_pos.hosting.cancels import is_past, run_cancels
+from unicom_coupon_adapters.unionpay_pos.iso_message import Message
 from unicom_coupon_adapters.unionpay_pos.messages import COUPON_CONDITION
 from unicom_coupon_adapters.unionpay_pos.subfields import Original
 from unicom_coupon_sdk.domain import state as states
 from unicom_coupon_sdk.domain.code import CouponCode
 from unicom_coupon_sdk.domain.coupon import Coupon
 from unicom_coupon_sdk.domain.order import Order
-from unicom_coupon_sdk.domain.redemption import RedeemRequest, Redemption, ReverseRequest
+from unicom_coupon_sdk.domain.redemption import RedeemRequest, Redemption, Reversal, ReverseRequest
 from unicom_coupon_sdk.domain.state import OperationState
 from unicom_coupon_sdk.domain.times import BEIJING
 from unicom_coupon_sdk.domain.verification import TerminalProof
@@ -118,6 +121,8 @@ class Desk:
             return found
 
         found = await self._noted(find)
+        if found is not None:
+            found = await self._resolved(asked, found)
         if found is None or found["stage"] == Stage.TOMBSTONE:
             return Told.no("25")
         if found["stage"] == Stage.RECEIVED:
@@ -154,14 +159,24 @@ class Desk:
             return await self._declined(asked, Told.of(error))
         if redemption.state is not OperationState.DONE:
             return await self._given_up(asked)
-        return await self._approved(asked, redemption)
+        told = await self._approved(asked, redemption)
+        if told.code != "00":  # reversed meanwhile, and its job may have found nothing to undo yet
+            await self._noted(lambda notes: self._owe_again(notes, asked))
+        return told
+
+    def _owe_again(self, notes: Notebook, asked: Asked) -> None:
+        known = book.transaction(notes, asked.key)
+        if known is not None and known["stage"] == Stage.CANCELLED:
+            book.keep(notes, asked.key, {**known, "stage": Stage.CANCELLING})
+            book.owe_cancel(notes, asked.key)
 
     def _received(self, notes: Notebook, asked: Asked) -> dict[str, Any]:
         known = book.transaction(notes, asked.key)
         if known is not None:
             return known
         told = {"stage": Stage.RECEIVED, "wish": asked.wish, "type": asked.kind.kind, "amount": asked.amount}
-        return book.keep(notes, asked.key, {**told, **asked.dated(), "idem": asked.idempotency_key})
+        about = {"idem": asked.idempotency_key, "at": asked.now.timestamp()}
+        return book.keep(notes, asked.key, {**told, **asked.dated(), **about})
 
     async def _request(self, asked: Asked) -> RedeemRequest:
         """The wish as the ledger knows it. Raises ``CouponError`` when code or value cannot be."""
@@ -226,16 +241,22 @@ class Desk:
         return told
 
     async def _given_up(self, asked: Asked) -> Told:
-        """98: the outcome is open, and the host cancels. The job is durable before the terminal hears of it."""
+        """98: the outcome is open, and the host cancels. The job is durable before the terminal hears of it.
 
-        def owe(notes: Notebook) -> None:
+        What another copy of the message was told meanwhile stays told.
+        """
+
+        def owe(notes: Notebook) -> dict[str, Any] | None:
             known = book.transaction(notes, asked.key)
             assert known is not None
+            if known["stage"] == Stage.APPROVED:
+                return known
             book.keep(notes, asked.key, {**known, "stage": Stage.CANCELLING, "response": "98"})
             book.owe_cancel(notes, asked.key)
+            return None
 
-        await self._noted(owe)
-        return Told.no("98", state=CouponState.UNKNOWN)
+        known = await self._noted(owe)
+        return Told.no("98", state=CouponState.UNKNOWN) if known is None else _repeated(known)
 
     def _forgotten(self, task: asyncio.Task[Redemption]) -> None:
         self._late.discard(task)
@@ -253,29 +274,43 @@ class Desk:
         refusal = await self._unvoidable(asked, original)
         if refusal is not None:
             return await self._declined(asked, Told.no(refusal))
+        await self._noted(lambda notes: self._name_original(notes, asked, original["key"]))
         request = ReverseRequest(idempotency_key=asked.idempotency_key, redemption_id=original["redemption_id"])
         try:
             reversal = await self._client.reverse(request)
+        except IdempotencyConflict:  # another copy of this message is being carried out, and will be answered
+            return Told(is_silent=True)
         except CouponError as error:
             return await self._declined(asked, Told.of(error))
         if reversal.state is not OperationState.DONE:
             return Told(is_silent=True)
+        voided = await self._noted(lambda notes: self._voided(notes, asked, reversal))
+        if voided["stage"] != Stage.APPROVED:  # so late that somebody was told meanwhile: not done
+            await self._restored(asked)
+        return _repeated(voided)
 
-        def conclude(notes: Notebook) -> dict[str, Any]:
-            voided = book.transaction(notes, original["key"])
-            assert voided is not None
-            book.keep(notes, original["key"], {**voided, "stage": Stage.VOIDED})
-            told = {
+    def _name_original(self, notes: Notebook, asked: Asked, original: str) -> None:
+        known = book.transaction(notes, asked.key)
+        assert known is not None
+        book.keep(notes, asked.key, {**known, "original": original})
+
+    def _voided(self, notes: Notebook, asked: Asked, reversal: Reversal) -> dict[str, Any]:
+        """Write down that a void or return was carried out, unless it was reversed before that."""
+        known = book.transaction(notes, asked.key)
+        assert known is not None
+        original = book.transaction(notes, known["original"])
+        assert original is not None
+        if known["stage"] == Stage.RECEIVED:
+            known |= {
                 "stage": Stage.APPROVED,
                 "response": "00",
                 "reference": f"{known['date']}{book.next_number(notes, 'reference') % 10**8:08d}",
                 "unicom_no": reversal.reversal_id,
-                "original": original["key"],
             }
             self._list(notes, asked)
-            return book.keep(notes, asked.key, {**known, **told})
-
-        return _repeated(await self._noted(conclude))
+            book.keep(notes, asked.key, known)
+            book.keep(notes, original["key"], {**original, "stage": Stage.VOIDED})
+        return known
 
     def _original(self, notes: Notebook, asked: Asked) -> dict[str, Any] | None:
         if asked.kind.kind == "25":
@@ -302,10 +337,18 @@ class Desk:
     # --- reversals ---
 
     async def _reverse(self, asked: Asked) -> Told:
-        """Undo: what never came leaves a tombstone, what was approved or is under way a cancel job; both are 00."""
+        """Undo: what never came leaves a tombstone, what was approved or is under way a cancel job; both are 00.
+
+        The reversal of a void is answered when it is done, because somebody else may have used the coupon since.
+        """
+        known = await self._noted(lambda notes: book.transaction(notes, asked.key))
+        if known is not None:
+            await self._resolved(asked, known)
         code = await self._noted(lambda notes: self._reversed(notes, asked))
         if code == "restore":
             return await self._restored(asked)
+        if code == "wait":
+            return Told(is_silent=True)
         return Told.no(code) if code != "00" else Told()
 
     def _reversed(self, notes: Notebook, asked: Asked) -> str:
@@ -321,7 +364,7 @@ class Desk:
         if known["clearing"] != asked.clearing or known.get("is_settled"):
             return "25"
         if known["type"] != "22":
-            return "restore" if known["stage"] == Stage.APPROVED else "00"
+            return "restore" if known["stage"] == Stage.APPROVED else "wait"
         book.keep(notes, asked.key, {**known, "stage": Stage.CANCELLING})
         book.owe_cancel(notes, asked.key)
         return "00"
@@ -339,8 +382,12 @@ class Desk:
         )
         try:
             redemption = await self._client.redeem(request)
+        except IdempotencyConflict:  # another copy of this message is at it
+            return Told(is_silent=True)
         except CouponError:
             return Told.no("22", state=CouponState.LOCKED)
+        if redemption.state is not OperationState.DONE:
+            return Told(is_silent=True)
 
         def conclude(notes: Notebook) -> None:
             book.keep(notes, void["key"], {**void, "stage": Stage.CANCELLED})
@@ -350,39 +397,56 @@ class Desk:
         await self._noted(conclude)
         return Told()
 
-    async def run_cancels(self) -> int:
-        """Carry out the cancel jobs that can be; how many are left. What fails stays written and is tried again."""
-        left = 0
-        for key in await self._noted(book.cancels):
-            left += not await self._cancel(key)
-        return left
+    # --- what a crash left behind ---
 
-    async def _cancel(self, key: str) -> bool:
-        found = await self._noted(lambda notes: book.transaction(notes, key))
-        try:
-            is_done = await self._cancelled(found)
-        except CouponError:
-            return False
-        if is_done:
-            await self._noted(lambda notes: book.close_cancel(notes, key, stage=Stage.CANCELLED))
-        return is_done
+    async def _resolved(self, asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
+        """``found`` as the ledger knows it, when the process that received it cannot be at it any more.
 
-    async def _cancelled(self, found: Mapping[str, Any]) -> bool:
-        if any(not task.done() for task in self._late):
-            return False  # a late verification may still hold its coupon
+        What never reached the ledger is declined with 91, "not done". ``asked`` may be of another terminal.
+        """
+        if found["stage"] != Stage.RECEIVED or not is_past(found, at=asked.now):
+            return found
+        merchant, terminal, batch, trace = found["key"].split("|")
+        message = Message(asked.message.mti, {**asked.message.fields, 11: trace})
+        kind = replace(asked.kind, batch=batch)
+        received = replace(asked, message=message, kind=kind, merchant=merchant, terminal=terminal)
+        redemption = await self._redemption_of(found)
+        state = None if redemption is None else redemption.state
+        is_done = OperationState.DONE if found["type"] == "22" else OperationState.REVERSED
+        if redemption is not None and state is is_done:
+            await self._finish(received, found, redemption)
+        elif state in {None, OperationState.RELEASED, OperationState.DONE, OperationState.REVERSED}:
+            await self._declined(received, Told.no("91"))
+        resolved: dict[str, Any] = await self._noted(lambda notes: book.transaction(notes, found["key"]))
+        return resolved
+
+    async def _redemption_of(self, found: Mapping[str, Any]) -> Redemption | None:
+        """The redemption that a transaction made, or that a void or return takes back."""
         ledger, merchant = self._client.setting.ledger, self._client.setting.merchant_id
-        redemption = await self._client.read(ledger.redemption_of_key(merchant, found["idem"]))
-        if redemption is None or redemption.state in {OperationState.RELEASED, OperationState.REVERSED}:
-            return True
-        if redemption.state is not OperationState.DONE:
-            redemption = await self._client.query(redemption.redemption_id)
-            if redemption.state is not OperationState.DONE:
-                return redemption.state in {OperationState.RELEASED, OperationState.REVERSED}
-        key = f"{found['idem'][:56]}.cancel"
-        reversal = await self._client.reverse(
-            ReverseRequest(idempotency_key=key, redemption_id=redemption.redemption_id)
-        )
-        return reversal.state is OperationState.DONE
+        if found["type"] == "22":
+            return await self._client.read(ledger.redemption_of_key(merchant, found["idem"]))
+        if "original" not in found:
+            return None
+        original = await self._noted(lambda notes: book.transaction(notes, found["original"]))
+        return await self._client.read(ledger.redemption(original["redemption_id"], merchant_id=merchant))
+
+    async def _finish(self, received: Asked, found: Mapping[str, Any], redemption: Redemption) -> None:
+        if found["type"] == "22":
+            await self._approved(received, redemption)
+            return
+        request = ReverseRequest(idempotency_key=found["idem"], redemption_id=redemption.redemption_id)
+        try:
+            reversal = await self._client.reverse(request)  # under its key: what it did then, once more
+        except CouponError as error:  # somebody else has taken the redemption back
+            await self._declined(received, Told.of(error))
+            return
+        await self._noted(lambda notes: self._voided(notes, received, reversal))
+
+    async def run_cancels(self) -> int:
+        """Carry out the cancel jobs that can be; how many are left. None while a late verification is under way."""
+        if any(not task.done() for task in self._late):  # it may still hold its coupon
+            return len(await self._noted(book.cancels))
+        return await run_cancels(self._client)
 
 
 _NAMED: Final = ((12, "time"), (13, "date"), (15, "clearing"), (37, "reference"), (38, "authorization"))

@@ -55,6 +55,7 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "COUPON.USE": "代金券核销通知",
     "PRODUCT_COUPON_SP.SEND": "商品券发放通知",
     "PRODUCT_COUPON.SEND": "商品券发放通知",
+    "MCHTRANSFER.BILL.FINISHED": "商家转账单据终态通知",
     "SECURITY_ECHO.SUCCESS": "安全测试回调",
 }
 

@@ -17,7 +17,7 @@ from unicom_coupon_adapters.wechatpay.emulation.product_sending import issue_pro
 from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal
 from unicom_coupon_adapters.wechatpay.emulation.sending import Sending, send_one
 from unicom_coupon_adapters.wechatpay.emulation.stocks import add_stock
-from unicom_coupon_adapters.wechatpay.emulation.trades import add_trade, shown
+from unicom_coupon_adapters.wechatpay.emulation.trades import add_trade, shown, tie
 from unicom_coupon_adapters.wechatpay.emulation.world import World, moment_text
 
 MOST_AT_ONCE: Final = 10_000
@@ -89,6 +89,8 @@ def order(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
     elif coupon is not None and coupon.told["family"] == "busifavor" and coupon.state == "SENDED":
         link = {"associate_out_trade_no": trade["out_trade_no"]}
         record(world, coupon, state="SENDED", event="associate", number=trade["out_trade_no"], set_to=link)
+    if coupon is not None:
+        tie(world, trade["out_trade_no"], coupon=coupon.key)
     told = shown(trade) | {"openid": openid, "amount_fen": amount}
     return told | ({"code": coupon.code, "stock_id": coupon.stock_id} if coupon is not None else {})
 

@@ -1,9 +1,9 @@
 """What only a user's phone could do, for the control API's ``POST /deliveries``.
 
-The wish's ``kind`` is one of ``h5``, ``mini_program``, ``product_coupon``, ``face``, ``login``, ``delete``. Each does
-what the platform's page or component would do with the merchant's parameters, the signature checked, and answers what
-the page would show or hand back. Sheet §2.2 and §5; a wrong wish is a ``ValueError`` for the tester, a refused claim
-is an answer.
+The wish's ``kind`` is one of ``h5``, ``mini_program``, ``product_coupon``, ``face``, ``login``, ``delete``,
+``transfer`` and ``receiver``. Each does what the platform's page or component would do with the merchant's parameters,
+the signature checked, and answers what the page would show or hand back. Sheet §2.2, §3.1 and §5; a wrong wish is a
+``ValueError`` for the tester, a refused claim is an answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from unicom_coupon_adapters.wechatpay.emulation.platform_keys import APPID, MCHI
 from unicom_coupon_adapters.wechatpay.emulation.product_sending import claim_product
 from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal
 from unicom_coupon_adapters.wechatpay.emulation.sending import Sending, send_one
+from unicom_coupon_adapters.wechatpay.emulation.share_returns import set_receiver
 from unicom_coupon_adapters.wechatpay.emulation.signatures_v2 import is_signed
+from unicom_coupon_adapters.wechatpay.emulation.transfers import confirm
 from unicom_coupon_adapters.wechatpay.emulation.world import World, moment_of
 
 H5_BAD_SIGN: Final = 272758293
@@ -38,6 +40,8 @@ def deliver(world: World, wish: Mapping[str, Any]) -> dict[str, Any]:
         "face": check_face,
         "login": log_in,
         "delete": delete_coupon,
+        "transfer": confirm,
+        "receiver": set_receiver,
     }
     act = acts.get(kind)
     if act is None:
@@ -182,7 +186,7 @@ def _kind(wish: Mapping[str, Any]) -> str:
     if told is not None:
         return str(told)
     marks = {"url": "h5", "params": "h5", "send_coupon_params": "mini_program", "token": "product_coupon"}
-    marks |= {"challenge": "face"}
+    marks |= {"challenge": "face", "package": "transfer"}
     return next((kind for name, kind in marks.items() if name in wish), "")
 
 

@@ -223,6 +223,9 @@ class PlatformKeys:
             "base_url": base_url,
             "weixin_base_url": base_url,
             "app_secret": f"file:{self._shelf.secret_file('app_secret')}",
+            "transfer_scene_id": "1000",
+            "transfer_activity": "联通电子券",
+            "transfer_reward": "现金券",
         }
 
     # -- rotation -----------------------------------------------------------------------------------------------

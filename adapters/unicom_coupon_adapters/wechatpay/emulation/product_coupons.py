@@ -38,6 +38,7 @@ from unicom_coupon_adapters.wechatpay.emulation.holdings import (
 )
 from unicom_coupon_adapters.wechatpay.emulation.product_sending import ProductSending, send_product
 from unicom_coupon_adapters.wechatpay.emulation.refusals import bad_field
+from unicom_coupon_adapters.wechatpay.emulation.trades import tie
 from unicom_coupon_adapters.wechatpay.emulation.validity import is_open
 from unicom_coupon_adapters.wechatpay.emulation.world import Call, Reply, World, moment_text
 
@@ -140,7 +141,7 @@ def use(call: Call) -> Reply:
         stock = stock_of(call.world, body["product_coupon_id"], body["stock_id"], brand_id=brand_id)
         if not is_open(stock["single_usage_rule"]["coupon_available_period"], at=call.world.now()):
             raise refused("outside_validity", "当前时间不在券可用时段内", "The coupon cannot be used at this hour.")
-        _check_order(call, body)
+        tie(call.world, _paid_order(call, body), coupon=coupon.key)
         before = coupon.told.get("single_usage_detail", {})
         named = ("use_time", "store_id", "saved_amount", "associated_order_info")
         used = {name: body[name] for name in named if name in body} | {"use_request_no": body["out_request_no"]}
@@ -256,8 +257,8 @@ def _check_state(coupon: Coupon, allowed: set[str], verb_zh: str, verb_en: str) 
     raise refused(reason, zh, f"A coupon that is {coupon.state} cannot be {verb_en}.")
 
 
-def _check_order(call: Call, body: Mapping[str, Any]) -> None:
-    """The order must be a paid one of the named merchant. Pay-score orders do not exist in this sandbox."""
+def _paid_order(call: Call, body: Mapping[str, Any]) -> str:
+    """The order's number: a paid one of the named merchant. Pay-score orders do not exist in this sandbox."""
     named = body.get("associated_order_info", {})
     number = named.get("out_trade_no")
     if "transaction_id" in named:
@@ -267,6 +268,7 @@ def _check_order(call: Call, body: Mapping[str, Any]) -> None:
     trade = call.store.get("trade", number or "")
     if trade is None or trade["trade_state"] != "SUCCESS" or named.get("mchid") not in {None, trade["mchid"]}:
         raise refused("parameter", "关联订单不存在或未支付", "The order does not exist or is not paid.")
+    return str(trade["out_trade_no"])
 
 
 def _moved(

@@ -15,14 +15,18 @@ from unicom_coupon_adapters.wechatpay.emulation import (
     brands,
     codes,
     coupons,
+    downloads,
     favor,
     product_coupons,
     product_stocks,
     refunds,
     security,
+    share_returns,
+    sharing,
     stocks,
     subsidies,
     trades,
+    transfers,
     users,
 )
 from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal, bad_field
@@ -40,7 +44,11 @@ _ROUTES: Final = (
     *favor.ROUTES,
     *trades.ROUTES,
     *refunds.ROUTES,
+    *transfers.ROUTES,
+    *sharing.ROUTES,
+    *share_returns.ROUTES,
     *bills.ROUTES,
+    *downloads.ROUTES,
     *security.ROUTES,
 )
 

@@ -11,6 +11,7 @@ from unicom_coupon_adapters.wechatpay.emulation.refusals import Refusal, not_you
 from unicom_coupon_adapters.wechatpay.emulation.world import BEIJING, Call, Reply, Route, World
 
 _BASE: Final = "/v3/pay/transactions"
+_FEE_PER_MYRIAD: Final = 60
 _CLOSE: Final = Members({"mchid": Text(32, required=True)})
 _STATE_TEXTS: Final = {"SUCCESS": "支付成功", "REFUND": "转入退款", "NOTPAY": "订单未支付", "CLOSED": "订单已关闭"}
 
@@ -54,6 +55,17 @@ def add_trade(
         world.store.put("transaction", trade["transaction_id"], {"out_trade_no": number})
     world.store.put("trade", number, trade)
     return trade
+
+
+def tie(world: World, number: str, *, coupon: str) -> None:
+    """Remember under which key the coupon is kept that the order was placed with."""
+    trade = world.store.get("trade", number) or {}
+    world.store.put("trade", number, trade | {"coupon": coupon})
+
+
+def fee_fen(fen: int) -> int:
+    """What the platform keeps of an order of ``fen``: 0.60 %, half up to the fen; negative for what it gives back."""
+    return (abs(fen) * _FEE_PER_MYRIAD + 5000) // 10000 * (1 if fen >= 0 else -1)
 
 
 def by_number(call: Call) -> Reply:

@@ -8,15 +8,19 @@ invariant must hold, nothing may be open, and ledger and platform must agree.
 import functools
 import itertools
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 
 from unicom_coupon_sdk.domain.code import CouponCode
-from unicom_coupon_sdk.domain.coupon import AmountOff, CouponTemplate
+from unicom_coupon_sdk.domain.coupon import AmountOff, Cash, CouponTemplate
 from unicom_coupon_sdk.domain.order import Holder, Order
-from unicom_coupon_sdk.domain.redemption import RedeemRequest, ReverseRequest
+from unicom_coupon_sdk.domain.redemption import PayOutRequest, RedeemRequest, ReverseRequest
 from unicom_coupon_sdk.domain.requests import BindRequest, ChallengeRequest, IssueRequest, VoidRequest
+from unicom_coupon_sdk.domain.sensitive import Secret
+from unicom_coupon_sdk.domain.sharing import Ratio, Receiver, Remainder, SharePart, ShareRequest, ShareRole, ShareRule
+from unicom_coupon_sdk.domain.state import OperationState
+from unicom_coupon_sdk.domain.times import BEIJING, business_date
 from unicom_coupon_sdk.domain.verification import Method
 from unicom_coupon_sdk.errors import CouponError
 from unicom_coupon_sdk.flows.bind import bind
@@ -24,11 +28,14 @@ from unicom_coupon_sdk.flows.challenge import challenge
 from unicom_coupon_sdk.flows.expire import expire, void
 from unicom_coupon_sdk.flows.issue import issue
 from unicom_coupon_sdk.flows.notify import notify
+from unicom_coupon_sdk.flows.pay_out import pay_out
 from unicom_coupon_sdk.flows.query import query
+from unicom_coupon_sdk.flows.reconcile import reconcile
 from unicom_coupon_sdk.flows.recover import recover
 from unicom_coupon_sdk.flows.redeem import redeem
 from unicom_coupon_sdk.flows.reverse import reverse
 from unicom_coupon_sdk.flows.settle import settle
+from unicom_coupon_sdk.flows.share import share
 from unicom_coupon_sdk.platform import registry
 from unicom_coupon_sdk.platform.profile import Capability
 from unicom_coupon_sdk.sandbox.simulation import World
@@ -36,6 +43,13 @@ from unicom_coupon_sdk.sandbox.simulation.actor import Host
 from unicom_coupon_sdk.sandbox.simulation.schedule import START
 
 PLATFORMS = tuple(registry.available())
+SECTIONS = {"alipay": {"mode": "certificate"}}
+"""What a platform needs to offer all it can."""
+
+RECEIVERS = {
+    "alipay": Receiver(merchant_account="2088000000000011"),
+    "wechatpay": Receiver(merchant_account="1900000109", name=Secret("联通服务商")),
+}
 
 
 @dataclass
@@ -170,7 +184,64 @@ def settling(world, platform):
     return lambda: settle(redemption.settles_on, setting=world.setting)
 
 
+def paying_out(world, platform):
+    template = template_of(world, platform).replaced(benefit=Cash(cash_fen=5_000))
+    wish = IssueRequest(idempotency_key="crash-issue", template=template, count=1)
+    coupon = world.calmly(issue(wish, setting=world.setting)).coupons[0]
+    holder = Holder(phone="13900139000", user="oCrashUser")
+    world.calmly(bind(BindRequest(coupon=coupon.code, platform=platform, holder=holder), setting=world.setting))
+
+    def make():
+        request = PayOutRequest(
+            idempotency_key="crash-pay",
+            platform=platform,
+            coupon=coupon.code,
+            reference="CRASH",
+            proof=world.proof(coupon, platform, Order(order_no="CRASH", amount_fen=0)),
+        )
+        return pay_out(request, setting=world.setting)
+
+    return make
+
+
+def sharing(world, platform):
+    """A share of a redemption on an order that was paid there, and whose money may be shared."""
+    wish = {"amount_fen": 10_000, "holder": "oCrashUser", "profit_sharing": True}
+    paid = world.emulators[platform].order(wish)
+    number = paid.get("transaction_id") or paid["trade_no"]
+    order = Order(order_no=paid["out_trade_no"], amount_fen=10_000, platform_order_no=number)
+    coupon = world.coupons[0]
+    request = RedeemRequest(
+        idempotency_key="crash-redeem",
+        platform=platform,
+        coupon=coupon.code,
+        order=order,
+        proof=world.proof(coupon, platform, order),
+    )
+    redemption = world.calmly(redeem(request, setting=world.setting))
+    world.known[redemption.redemption_id] = redemption
+    world.schedule.now += timedelta(minutes=2)
+    wish = ShareRequest(
+        idempotency_key="crash-share", redemption_id=redemption.redemption_id, rule="crash", amount_fen=1_000
+    )
+    return lambda: share(wish, setting=world.setting)
+
+
+def reconciling(world, platform):
+    redeemed(world, platform)
+    day = business_date(world.schedule.now)
+    world.schedule.now = evening_after(day)
+    return lambda: reconcile(platform, day, setting=world.setting)
+
+
+def evening_after(day):
+    return datetime.combine(day + timedelta(days=1), time(17, 30), BEIJING)
+
+
 FLOWS = {
+    "pay_out": paying_out,
+    "share": sharing,
+    "reconcile": reconciling,
     "settle": settling,
     "challenge": challenging,
     "notify": notifying,
@@ -185,7 +256,13 @@ FLOWS = {
 }
 
 
-NEEDED = {"challenge": Capability.CHALLENGE, "notify": Capability.NOTIFY}
+NEEDED = {
+    "challenge": Capability.CHALLENGE,
+    "notify": Capability.NOTIFY,
+    "pay_out": Capability.PAY_OUT,
+    "share": Capability.SHARE,
+    "reconcile": Capability.FETCH_BILL,
+}
 """Flows that a platform may lack."""
 
 
@@ -203,7 +280,18 @@ def directory():
 
 
 def world_of(platform):
-    world = World(1, platforms={platform: registry.load(platform).emulator()}, directory=directory())
+    receiver = RECEIVERS.get(platform)
+    parts = () if receiver is None else (
+        SharePart(role=ShareRole.PLATFORM, size=Ratio(basis_points=1_000), receiver=receiver),
+        SharePart(role=ShareRole.MERCHANT, size=Remainder()),
+    )  # fmt: skip
+    world = World(
+        1,
+        platforms={platform: registry.load(platform).emulator()},
+        directory=directory(),
+        sections=SECTIONS,
+        sharing=(ShareRule(name="crash", parts=parts),) if parts else (),
+    )
     world.found()
     return world
 
@@ -267,8 +355,28 @@ def carry_on(world, make, platform, *, dies_at=None):
         kept = world.ledger.redemption_of_key("simulated", "crash-redeem")(world.connection)
     if kept is not None:
         world.known[kept.redemption_id] = kept
+    let_money_arrive(world, platform)
+    close_books(world, platform)
     world.settle()
     return host, answers[0]
+
+
+def let_money_arrive(world, platform):
+    """The payee takes what waits for them; sharing that takes a while is over."""
+    with world.connection.begin():
+        paid = world.ledger.redemption_of_key("simulated", "crash-pay")(world.connection)
+    if paid is not None and paid.state is OperationState.PENDING:
+        world.emulators[platform].deliver({"kind": "transfer", "out_bill_no": paid.redemption_id})
+    run(world, recover(setting=world.setting))
+
+
+def close_books(world, platform):
+    """What was done once stands once in the platform's bills, or the platform says so when it is asked."""
+    day = business_date(START)
+    world.schedule.now = max(world.schedule.now, evening_after(day))
+    run(world, recover(setting=world.setting))  # what was too young to be over
+    found = world.calmly(reconcile(platform, day, setting=world.setting))
+    assert found.is_clean, found
 
 
 @pytest.mark.parametrize(("platform", "name", "moment"), cases())

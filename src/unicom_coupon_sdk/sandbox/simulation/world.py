@@ -3,25 +3,30 @@
 The same seed gives the same world, effect for effect, so a failure is repeated by its number alone. Tills redeem (some
 of them the same coupon, some the same wish twice), reverse, crash and start again; a recoverer and an expirer come by;
 platforms send news; clocks are off; keys rotate. After every transaction and at the end the invariants are checked,
-and in the end the network calms down, time passes, and nothing may be left open.
+and in the end the network calms down, time passes, and nothing may be left open. In some worlds the bills of the days
+are then reconciled with the ledger, and must agree.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from unicom_coupon_sdk.client import House
 from unicom_coupon_sdk.config import Settings
+from unicom_coupon_sdk.domain.bill import BillKind, BillNotReady, RowKind
 from unicom_coupon_sdk.domain.coupon import AmountOff, Coupon, CouponTemplate, Funding
 from unicom_coupon_sdk.domain.order import Holder, Order
 from unicom_coupon_sdk.domain.redemption import RedeemRequest, Redemption, ReverseRequest
 from unicom_coupon_sdk.domain.requests import BindRequest, IssueRequest
+from unicom_coupon_sdk.domain.sharing import ShareRule
 from unicom_coupon_sdk.domain.state import OperationState
+from unicom_coupon_sdk.domain.times import BEIJING, business_date
 from unicom_coupon_sdk.domain.verification import Proof
 from unicom_coupon_sdk.errors import CouponError, ForgedMessage
 from unicom_coupon_sdk.flows.bind import bind
@@ -29,14 +34,19 @@ from unicom_coupon_sdk.flows.expire import expire
 from unicom_coupon_sdk.flows.issue import issue
 from unicom_coupon_sdk.flows.notify import notify
 from unicom_coupon_sdk.flows.query import query
+from unicom_coupon_sdk.flows.reconcile import reconcile
 from unicom_coupon_sdk.flows.recover import recover
 from unicom_coupon_sdk.flows.redeem import redeem
 from unicom_coupon_sdk.flows.reverse import reverse
 from unicom_coupon_sdk.flows.setting import Setting
+from unicom_coupon_sdk.flows.settle import settle
 from unicom_coupon_sdk.ledger.preparation import memory_engine
 from unicom_coupon_sdk.platform.effects import Flow
 from unicom_coupon_sdk.platform.wire import HttpAnswer
+from unicom_coupon_sdk.sandbox import papers
+from unicom_coupon_sdk.sandbox.bills import BillBook, BillLine, MadeBill
 from unicom_coupon_sdk.sandbox.emulator import Callback, Emulator
+from unicom_coupon_sdk.sandbox.faults import FaultBook
 from unicom_coupon_sdk.sandbox.simulation.actor import Host
 from unicom_coupon_sdk.sandbox.simulation.holders import Holders
 from unicom_coupon_sdk.sandbox.simulation.invariants import Answers, Broken, check_ledger, check_platform
@@ -48,6 +58,11 @@ MERCHANT = "simulated"
 _keys_in_use: list[House] = []
 """The last world's keys, so that the next world of this process need not load the same ones again."""
 MOST_STEPS = 20_000
+BOOKS_EVERY = 40
+"""In one world of so many the books are closed as well, which takes longer than all else that happens in it."""
+
+EVENING = time(17, 30)
+"""By this time of the next day every platform has made its bills."""
 
 
 @dataclass
@@ -59,6 +74,7 @@ class SimulatedFrame:
     schedule: Schedule
     random: random.Random
     on_callback: Callable[[Callback], None]
+    files_url: str
     messages: list[Mapping[str, str | None]] = field(default_factory=list)
 
     def now(self) -> datetime:
@@ -81,6 +97,19 @@ class SimulatedFrame:
         """The simulated merchant listens to everything."""
         return f"https://merchant.invalid/{event or 'news'}"
 
+    def make_bill(
+        self,
+        bill: BillKind,
+        day: date,
+        *,
+        lines: Callable[[], Iterable[BillLine]],
+        invent: Callable[[BillLine], BillLine],
+        total_of: RowKind | None = None,
+    ) -> MadeBill:
+        """As the sandbox makes it; nobody gives a world faults of this kind."""
+        book = BillBook(self.store, faults=FaultBook(self.store))
+        return book.made(bill, day, lines=lines, invent=invent, total_of=total_of)
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -96,28 +125,39 @@ class Told:
 
 
 class World:
-    """One seeded run. ``platforms`` maps names to emulator classes; every coupon is listed on all of them."""
+    """One seeded run. ``platforms`` maps names to emulator classes; every coupon is listed on all of them.
 
-    def __init__(self, seed: int, *, platforms: Mapping[str, type[Any]], directory: Path) -> None:
+    ``sections`` changes the settings of some platforms; ``sharing`` are the rules by which a redemption may be shared.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        platforms: Mapping[str, type[Any]],
+        directory: Path,
+        sections: Mapping[str, Mapping[str, Any]] | None = None,
+        sharing: tuple[ShareRule, ...] = (),
+    ) -> None:
         self.seed = seed
         self.random = random.Random(seed)  # noqa: S311 - a simulation must repeat
         self.schedule = Schedule()
         self.network = Network(self.schedule, self.random, emulators={}, calm=True)
         self.emulators: dict[str, Emulator] = {}
         self.callbacks: list[tuple[str, Callback]] = []
-        sections = {}
+        changes, told = sections or {}, {}
         phones: dict[str, list[Mapping[str, str | None]]] = {}
         for name, kind in platforms.items():
             base_url = f"https://{name.replace('_', '-')}.invalid"
             # Its own source: what an emulator draws (keys, at the first start) must not change the world.
             drawn = random.Random(f"{seed}:{name}")  # noqa: S311
-            frame = SimulatedFrame(DocumentStore(), directory, self.schedule, drawn, self._news(name))
+            frame = SimulatedFrame(DocumentStore(), directory, self.schedule, drawn, self._news(name), base_url)
             emulator = kind(frame)
             emulator.credentials()
             phones[name] = frame.messages
-            sections[name] = dict(emulator.client_settings(base_url))
+            told[name] = {**emulator.client_settings(base_url), **changes.get(name, {})}
             self.emulators[name] = self.network.emulators[base_url.removeprefix("https://")] = emulator
-        self.house = House(_settings(sections, directory), engine=memory_engine())
+        self.house = House(_settings(told, directory).replaced(sharing=sharing), engine=memory_engine())
         self.ledger = self.house.ledger
         self.holders = Holders(self.schedule, self.random, self.setting, self.house.token_key, phones)
         self.network.after_arrival = self._check
@@ -327,6 +367,21 @@ class World:
         self._drain()
         self._check()
         self._check_agreement()
+        if self.seed % BOOKS_EVERY == 0:
+            self._close_books()
+
+    def _close_books(self) -> None:
+        """Days later: whatever was lost on the way, every platform's bills and word agree with the ledger."""
+        first = business_date(START)
+        last = business_date(self.schedule.now)
+        self.schedule.now = max(self.schedule.now, datetime.combine(last + timedelta(days=1), EVENING, BEIJING))
+        self.calmly(settle(last, setting=self.setting))
+        for number in range((last - first).days + 1):
+            for platform in self.emulators:
+                run = self.calmly(reconcile(platform, first + timedelta(days=number), setting=self.setting))
+                if isinstance(run, BillNotReady) or not run.is_clean:
+                    raise Broken(f"the books do not close: {run}")
+        self._check()
 
     def _check(self) -> None:
         """After each transaction and each arrival that changed something."""
@@ -362,6 +417,7 @@ def _settings(sections: dict[str, dict[str, Any]], directory: Path) -> Settings:
         {
             "merchant": {"id": MERCHANT},
             "ledger": {"url": "sqlite://", "master_key": f"file:{key}"},
+            "clearing": papers.clearing_settings(directory / uuid4().hex),  # worlds may share the rest, but no bills
             "platforms": sections,
         }
     )

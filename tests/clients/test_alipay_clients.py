@@ -12,7 +12,6 @@ import http.client
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.clients.npm import node_modules_of
 
 from unicom_coupon_adapters.alipay.emulator import AlipayEmulator
 from unicom_coupon_sdk.sandbox import SandboxServer
@@ -371,20 +371,7 @@ def test_community_python_downloads_the_new_certificate_after_a_rotation() -> No
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("node or npm is not installed")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unicom-coupon-clients" / NODE_SDK
-    if not (cache / "node_modules" / "alipay-sdk").is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(cache), NODE_SDK]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=180, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip("npm did not install the client in time")
-        if done.returncode != 0:
-            pytest.skip(f"npm could not install the client: exit {done.returncode}")
-    return cache / "node_modules"
+    return node_modules_of(NODE_SDK)
 
 
 @pytest.fixture(params=["public_key", "certificate"])

@@ -11,7 +11,6 @@ import hashlib
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clients.npm import node_modules_of
 
 from unicom_coupon_adapters.wechatpay.emulator import WechatPayEmulator
 from unicom_coupon_sdk.sandbox import SandboxServer
@@ -228,6 +228,49 @@ def test_python_fetches_a_bill_of_two_days_ago(client: Any, sandbox: SandboxServ
     assert order["transaction_id"] in plain.decode("utf-8-sig")
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # of the client, not ours
+def test_python_pays_out_asks_and_calls_back(client: Any, sandbox: SandboxServer, merchant: Merchant) -> None:
+    def transfer(number: str, **more: Any) -> tuple[int, str]:
+        report = [{"info_type": name, "info_content": "联通电子券"} for name in ("活动名称", "奖励说明")]
+        answer: tuple[int, str] = client.mch_transfer_bills(
+            number, "1000", "oPayee", 200_000, "现金券", "张三", None, report, notify_url=merchant.url, **more
+        )
+        return answer
+
+    made = good(transfer("PAY1"))
+    assert made["state"] == "WAIT_USER_CONFIRM"
+    assert good(transfer("PAY1"))["transfer_bill_no"] == made["transfer_bill_no"]
+    sandbox.control.deliver("wechatpay", package=made["package_info"], real_name="张三")
+    assert good(client.mch_transfer_bills_query(out_bill_no="PAY1"))["state"] == "SUCCESS"
+    assert good(client.mch_transfer_bills_query(transfer_bill_no=made["transfer_bill_no"]))["out_bill_no"] == "PAY1"
+    assert good(client.mch_transfer_elecsign(out_bill_no="PAY1"))["state"] == "GENERATING"
+    assert good(client.mch_transfer_elecsign_query(out_bill_no="PAY1"))["state"] == "FINISHED"
+    good(transfer("PAY2"))
+    assert good(client.mch_transfer_bills_cancel("PAY2"))["state"] == "CANCELING"
+    assert good(client.mch_transfer_bills_query(out_bill_no="PAY2"))["state"] == "CANCELLED"
+    sandbox.control.deliver_notifications()
+    assert [client.callback(dict(headers), body)["event_type"] for headers, body in merchant.received] == [
+        "MCHTRANSFER.BILL.FINISHED"
+    ] * 2
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # of the client, not ours
+def test_python_shares_reads_returns_and_releases(client: Any, sandbox: SandboxServer) -> None:
+    order = sandbox.control.order("wechatpay", amount_fen=10_000, profit_sharing=True)
+    sandbox.control.advance(60)
+    transaction = order["transaction_id"]
+    good(client.profitsharing_add_receiver("MERCHANT_ID", "1900000109", "PARTNER", name="示例商户"))
+    part = {"type": "MERCHANT_ID", "account": "1900000109", "amount": 1000, "description": "分账", "name": "示例商户"}
+    assert good(client.profitsharing_order(transaction, "S1", [dict(part)], False))["state"] == "PROCESSING"
+    done = good(client.profitsharing_order_query(transaction, "S1"))
+    assert [one["result"] for one in done["receivers"]] == ["SUCCESS"]
+    assert good(client.profitsharing_amount_query(transaction))["unsplit_amount"] == 10_000 - 60 - 1000
+    assert good(client.profitsharing_return("R1", "1900000109", 400, "退", out_order_no="S1"))["amount"] == 400
+    assert good(client.profitsharing_return_query("S1", "R1"))["result"] == "SUCCESS"
+    assert good(client.profitsharing_unfreeze(transaction, "U1", "解冻"))["state"] == "FINISHED"
+    good(client.profitsharing_delete_receiver("MERCHANT_ID", "1900000109"))
+
+
 @pytest.mark.parametrize("kind", ["bad_signature", "wrong_serial"])
 def test_python_refuses_a_forged_answer_though_the_coupon_is_used(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -302,20 +345,7 @@ def test_python_survives_the_whole_switch_to_the_public_key(monkeypatch: pytest.
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("node or npm is not installed")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unicom-coupon-clients" / AXIOS
-    if not (cache / "node_modules" / "wechatpay-axios-plugin").is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(cache), AXIOS]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=180, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip("npm did not install the plugin in time")
-        if done.returncode != 0:
-            pytest.skip(f"npm could not install the plugin: exit {done.returncode}")
-    return cache / "node_modules"
+    return node_modules_of(AXIOS)
 
 
 @pytest.fixture(params=["public_key", "certificate"])

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("iso8583")  # the peer that the next module brings
 from tests.clients.test_unionpay_iso8583 import PeerTerminal, block, live, tags_of
 from tests.unit.unionpay_pos.host_bench import HostBench, settings
 from tests.unit.unionpay_pos.samples import MESSAGES, body_of

@@ -145,7 +145,7 @@ def test_both_engines_give_the_same_files_and_errors(form, tmp_path_factory, dat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@settings(FOLDERS, max_examples=100)
+@settings(FOLDERS, max_examples=50)
 @given(data=st.data())
 def test_both_engines_give_the_same_files_and_errors_over_many_days(form, tmp_path_factory, data):
     agree(form, tmp_path_factory.mktemp("day"), data)

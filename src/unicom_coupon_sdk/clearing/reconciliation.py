@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -35,6 +36,9 @@ Bills = Sequence[tuple[BillFile | NoBill, BillSource]]
 
 FORMAT: Final = 1
 """Of the files of a run. Another one makes other files of the same inputs."""
+
+ABANDONED_S: Final = 6 * 3600
+"""A draft that nobody has touched for so long was left by a process that died."""
 
 PLAIN_ROWS: Final = 200_000
 """Rows on either side that the plain engine still takes on by itself."""
@@ -155,12 +159,22 @@ def _line_count(path: Path) -> int:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1024 * 1024), b""))
 
 
+def _is_abandoned(draft: Path) -> bool:
+    """Whether nobody has worked on ``draft`` for so long that its process must be gone; else another run is at it."""
+    try:
+        newest = max(one.stat().st_mtime for one in (draft, *draft.rglob("*")))
+    except FileNotFoundError:  # somebody is at it: a file went while we looked
+        return False
+    return time.time() - newest > ABANDONED_S
+
+
 @contextmanager
 def _made_whole(place: Path) -> Iterator[Path]:
     """A new folder that stands at ``place`` once the block has ended well."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    for stale in place.parent.glob(f"{place.name}.part-*"):
-        forget(stale)
+    for other in place.parent.glob(f"{place.name}.part-*"):
+        if _is_abandoned(other):
+            forget(other)
     draft = Path(tempfile.mkdtemp(prefix=f"{place.name}.part-", dir=place.parent))
     try:
         yield draft

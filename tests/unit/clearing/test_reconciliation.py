@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -335,6 +336,17 @@ def test_other_inputs_are_another_run_beside_the_first(run):
     assert not second.is_clean
 
 
+def test_another_run_that_is_at_work_on_the_same_is_left_alone(engine, tmp_path):
+    write_snapshot([entry("R1")], tmp_path / "ours.csv")
+    bills = [(ACP.bill(tmp_path, [row("R1")]), ACP.source)]
+    name = inputs_digest(tmp_path / "ours.csv", bills, Carried(), day=DAY)[:32]
+    theirs = tmp_path / "runs" / f"{name}.part-other"
+    theirs.mkdir(parents=True)
+    (theirs / "pairs.csv").write_text("half")
+    reconcile(tmp_path / "ours.csv", bills, Carried(), day=DAY, folder=tmp_path / "runs", engine=engine)
+    assert (theirs / "pairs.csv").read_text() == "half"
+
+
 def test_a_run_that_was_killed_leaves_nothing_that_is_taken_for_a_run(engine, tmp_path, monkeypatch):
     write_snapshot([entry("R1")], tmp_path / "ours.csv")
     bills = [(ACP.bill(tmp_path, [row("R1")]), ACP.source)]
@@ -346,6 +358,8 @@ def test_a_run_that_was_killed_leaves_nothing_that_is_taken_for_a_run(engine, tm
     stale = tmp_path / "runs" / f"{name}.part-killed"
     stale.mkdir(parents=True)
     (stale / "pairs.csv").write_text("half")
+    for left in (stale / "pairs.csv", stale):
+        os.utime(left, (0, 0))
     with monkeypatch.context() as patch:
         patch.setattr(reconciliation, "summary_text", killed)
         with pytest.raises(KeyboardInterrupt):
